@@ -1,0 +1,164 @@
+//! Requests under way, in the order in which the server will answer them.
+
+use crate::op::ReplyKind;
+use crate::time::Time;
+use std::collections::VecDeque;
+
+/// The watch that a request leaves when its reply says so.
+#[derive(Debug)]
+pub(crate) struct WatchWish {
+    pub(crate) opcode: i32,
+    pub(crate) path: Box<[u8]>,
+    pub(crate) watcher: u64,
+}
+
+/// What is known of a request until its answer comes.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) xid: i32,
+    pub(crate) kind: ReplyKind,
+    /// Who asked; `None` is a tombstone: the caller has its answer or has gone, and the reply,
+    /// which will still come, is dropped.
+    pub(crate) token: Option<u64>,
+    pub(crate) watch: Option<WatchWish>,
+    /// Whether it changes the tree: only then can its outcome be unknown after a loss.
+    pub(crate) write: bool,
+    pub(crate) deadline: Time,
+    /// Where its first byte stands in the stream of this connection.
+    pub(crate) offset: u64,
+}
+
+/// A queue that answers in order, with a lower bound of its deadlines.
+#[derive(Debug, Default)]
+pub(crate) struct PendingQueue {
+    items: VecDeque<Pending>,
+    /// Not later than any deadline in the queue. It may be too early (the item it stems from has
+    /// been answered since): then a timeout finds nothing and computes it anew.
+    earliest: Option<Time>,
+}
+
+impl PendingQueue {
+    pub(crate) fn push(&mut self, item: Pending) {
+        if item.token.is_some() {
+            self.earliest = Some(self.earliest.map_or(item.deadline, |t| t.min(item.deadline)));
+        }
+        self.items.push_back(item);
+    }
+
+    /// Takes the oldest, if the reply's xid is its own. Replies come in the order of requests, so
+    /// anything else means that the stream is broken.
+    pub(crate) fn pop(&mut self, xid: i32) -> Option<Pending> {
+        if self.items.front()?.xid != xid {
+            return None;
+        }
+        let item = self.items.pop_front();
+        if self.items.is_empty() {
+            self.earliest = None;
+        }
+        item
+    }
+
+    /// Takes every token with whether the request may have been carried out, and leaves tombstones.
+    /// `transmitted` is how far the stream of this connection has got.
+    pub(crate) fn take_tokens(&mut self, transmitted: u64) -> Vec<(u64, bool)> {
+        self.earliest = None;
+        self.items
+            .iter_mut()
+            .filter_map(|p| Some((p.token.take()?, p.write && p.offset < transmitted)))
+            .collect()
+    }
+
+    /// Forgets all: their connection is gone.
+    pub(crate) fn clear(&mut self) {
+        self.earliest = None;
+        self.items.clear();
+    }
+
+    /// Leaves a tombstone for a caller that has gone.
+    pub(crate) fn abandon(&mut self, token: u64) -> bool {
+        match self.items.iter_mut().find(|p| p.token == Some(token)) {
+            Some(p) => {
+                p.token = None;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Turns those whose time is over into tombstones and returns their tokens.
+    pub(crate) fn expire(&mut self, now: Time) -> Vec<(u64, bool)> {
+        if self.earliest.is_none_or(|t| t > now) {
+            return Vec::new();
+        }
+        let mut late = Vec::new();
+        let mut earliest = None;
+        for p in &mut self.items {
+            let Some(token) = p.token else { continue };
+            if p.deadline <= now {
+                p.token = None;
+                late.push((token, p.write));
+            } else {
+                earliest = Some(earliest.map_or(p.deadline, |t: Time| t.min(p.deadline)));
+            }
+        }
+        self.earliest = earliest;
+        late
+    }
+
+    /// When [`expire`](Self::expire) wants to be called, at the latest.
+    pub(crate) fn next_deadline(&self) -> Option<Time> {
+        self.earliest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(xid: i32, deadline: u64) -> Pending {
+        Pending {
+            xid,
+            kind: ReplyKind::Nothing,
+            token: Some(xid as u64),
+            watch: None,
+            write: false,
+            deadline: Time::from_micros(deadline),
+            offset: 0,
+        }
+    }
+
+    #[test]
+    fn only_the_oldest_may_be_answered() {
+        let mut q = PendingQueue::default();
+        q.push(item(1, 10));
+        q.push(item(2, 10));
+        assert!(q.pop(2).is_none());
+        assert!(q.pop(1).is_some());
+        assert!(q.pop(2).is_some());
+        assert!(q.pop(2).is_none());
+    }
+
+    #[test]
+    fn a_late_request_becomes_a_tombstone_that_its_reply_still_finds() {
+        let mut q = PendingQueue::default();
+        q.push(item(1, 10));
+        q.push(item(2, 30));
+        assert_eq!(q.next_deadline(), Some(Time::from_micros(10)));
+        assert!(q.expire(Time::from_micros(9)).is_empty());
+        assert_eq!(q.expire(Time::from_micros(10)), [(1, false)]);
+        assert_eq!(q.next_deadline(), Some(Time::from_micros(30)));
+        assert!(q.pop(1).unwrap().token.is_none());
+        assert_eq!(q.pop(2).unwrap().token, Some(2));
+        assert_eq!(q.next_deadline(), None);
+    }
+
+    #[test]
+    fn a_caller_that_has_gone_is_not_timed() {
+        let mut q = PendingQueue::default();
+        q.push(item(1, 10));
+        assert!(q.abandon(1));
+        assert!(!q.abandon(1));
+        assert!(q.expire(Time::from_micros(50)).is_empty());
+        assert_eq!(q.next_deadline(), None);
+    }
+}

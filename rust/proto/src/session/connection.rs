@@ -1,0 +1,167 @@
+//! The life of a connection: attempt, handshake, loss; and what is replayed on a new one.
+
+use super::{Action, Output, Phase, Session};
+use crate::event::KeeperState;
+use crate::record::{ConnectRequest, ConnectResponse, SetWatches};
+use crate::time::Time;
+use crate::watches::WatchKind;
+use crate::{opcode, Code};
+use std::time::Duration;
+
+/// Paths of one setWatches packet: a longer one might be over the server's limit for requests.
+/// Source: ZOOKEEPER-706 (`SET_WATCHES_MAX_LENGTH` of the Java client).
+const SET_WATCHES_BYTES: usize = 128 << 10;
+
+impl Session {
+    /// The connection that [`Action::Connect`] asked for is up.
+    pub fn handle_connected(&mut self, now: Time) {
+        let Phase::Connecting { deadline } = self.phase else { return };
+        self.phase = Phase::Handshaking { deadline };
+        self.last_read = now;
+        self.last_write = now;
+        ConnectRequest {
+            protocol_version: 0,
+            last_zxid_seen: self.last_zxid,
+            timeout_ms: self.config.session_timeout.as_millis().try_into().unwrap_or(i32::MAX),
+            session_id: self.id,
+            passwd: &self.passwd,
+            read_only: self.config.read_only,
+        }
+        .encode(&mut self.out);
+    }
+
+    /// The attempt failed, or the connection has ended.
+    pub fn handle_closed(&mut self, now: Time) {
+        if !matches!(self.phase, Phase::Pausing { .. } | Phase::Over(_)) {
+            self.lose(now, false);
+        }
+    }
+
+    /// Starts an attempt.
+    pub(super) fn connect(&mut self, now: Time) {
+        let Some(host) = self.endpoints.next() else { return };
+        self.server = Some(host.clone());
+        self.phase = Phase::Connecting { deadline: now + self.connect_limit() };
+        self.actions.push_back(Action::Connect(host));
+    }
+
+    /// A third of the session timeout for connection and handshake together, as the C client gives
+    /// it: two dead servers can be passed before the session is in danger.
+    fn connect_limit(&self) -> Duration {
+        (self.timeout / 3).max(Duration::from_millis(100))
+    }
+
+    /// Drops the connection (`ours`: it is still there and the caller must close it) and plans the
+    /// next attempt. All that was handed to it is answered; what waits goes on waiting.
+    pub(super) fn lose(&mut self, now: Time, ours: bool) {
+        if self.closing.is_some() {
+            self.end(Code::INVALID_STATE);
+            return;
+        }
+        if ours {
+            self.actions.push_back(Action::Disconnect);
+        }
+        let up_since = match self.phase {
+            Phase::Established { since, .. } => Some(since),
+            _ => None,
+        };
+        self.answer_pending(Code::CONNECTION_LOSS);
+        self.reset_stream();
+        let until = self.endpoints.failed(now, up_since, &mut self.rng);
+        self.phase = Phase::Pausing { until };
+        if up_since.is_some() {
+            self.outputs.push_back(Output::State(KeeperState::CONNECTING));
+        }
+    }
+
+    /// The session is over by the server's word.
+    pub(super) fn lose_for_good(&mut self, code: Code) {
+        let armed = std::mem::take(&mut self.watches);
+        self.end(code);
+        // Users of armed watches still hear of the end (they are listed when the state is told).
+        self.watches = armed;
+        self.outputs.push_back(Output::State(self.state()));
+    }
+
+    /// Nothing of a connection's stream has a meaning on the next.
+    pub(super) fn reset_stream(&mut self) {
+        self.pending.clear();
+        self.auth.connection_lost();
+        self.frames.clear();
+        self.out.clear();
+        self.out_start = 0;
+        self.transmitted = 0;
+    }
+
+    /// The server's answer to the connect request.
+    pub(super) fn handle_connect_response(&mut self, now: Time, response: &ConnectResponse) {
+        // Each client tests another of the three; a server that hands out a new id instead of
+        // refusing the old one (ClickHouse Keeper does) has lost the session all the same.
+        let refused = response.timeout_ms <= 0 || response.session_id == 0;
+        if refused && self.id == 0 {
+            // Nothing to refuse: not a server that we can talk to.
+            self.lose(now, true);
+            return;
+        }
+        if refused || (self.id != 0 && response.session_id != self.id) {
+            self.lose_for_good(Code::SESSION_EXPIRED);
+            return;
+        }
+        if response.read_only && !self.config.read_only {
+            self.lose(now, true);
+            return;
+        }
+        if !response.read_only {
+            // The id that a read-only server gives is valid nowhere else.
+            self.id = response.session_id;
+            self.passwd = response.passwd;
+        }
+        self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
+        self.phase = Phase::Established { since: now, read_only: response.read_only };
+        // Authentication first: without it the server would not report events on protected nodes.
+        self.replay_auth(now);
+        self.replay_watches(now);
+        self.hand_over_waiting(now);
+        self.outputs.push_back(Output::State(self.state()));
+    }
+
+    /// Arms all watches again. The server compares with the last zxid that this client saw and sends
+    /// at once the events that were missed.
+    fn replay_watches(&mut self, now: Time) {
+        use WatchKind::{Child, Data, Exist, Persistent, Recursive};
+        if self.watches.is_empty() {
+            return;
+        }
+        let chroot = &self.config.servers.chroot;
+        let mut batch = SetWatches::new(self.last_zxid);
+        let mut bytes = 0;
+        for kind in [Data, Exist, Child, Persistent, Recursive] {
+            for path in self.watches.paths(kind) {
+                let path = chroot.prefix(path);
+                bytes += path.len();
+                batch.add(kind as usize, &path);
+                if bytes >= SET_WATCHES_BYTES {
+                    batch.encode(&mut self.out);
+                    batch = SetWatches::new(self.last_zxid);
+                    bytes = 0;
+                }
+            }
+        }
+        if !batch.is_empty() {
+            batch.encode(&mut self.out);
+        }
+        self.last_write = now;
+    }
+
+    /// Registers the watch that a reply says the server has set. Source: `WatchRegistration` of the
+    /// Java client.
+    pub(super) fn register_watch(&mut self, opcode: i32, path: &[u8], watcher: u64, code: Code) {
+        let kind = match (opcode, code) {
+            (opcode::GET_DATA | opcode::EXISTS, Code::OK) => WatchKind::Data,
+            (opcode::EXISTS, Code::NO_NODE) => WatchKind::Exist,
+            (opcode::GET_CHILDREN | opcode::GET_CHILDREN2, Code::OK) => WatchKind::Child,
+            _ => return,
+        };
+        self.watches.add(kind, path, watcher);
+    }
+}

@@ -1,0 +1,119 @@
+//! Bytes from the server, frame by frame. All of it is hostile until proved otherwise: whatever
+//! does not fit drops the connection, and the next attempt follows at its usual pace.
+
+use super::{Failure, Output, Phase, Session, WatchedEvent};
+use crate::op::{Reply, ReplyKind};
+use crate::pending::Pending;
+use crate::record::{ConnectResponse, ReplyHeader, WatcherEvent};
+use crate::time::Time;
+use crate::wire::DecodeError;
+use crate::xid::reserved;
+use crate::Code;
+use bytes::Bytes;
+
+/// What came that makes no sense; the connection is dropped for it.
+#[derive(Debug, thiserror::Error)]
+enum Nonsense {
+    #[error(transparent)]
+    Frame(#[from] crate::frame::FrameError),
+    #[error(transparent)]
+    Record(#[from] DecodeError),
+    #[error("reply with xid {0}, which is not the oldest request's")]
+    Xid(i32),
+    #[error("setWatches was refused with {0:?}")]
+    SetWatches(Code),
+}
+
+impl Session {
+    /// Bytes have arrived on the connection.
+    pub fn handle_bytes(&mut self, now: Time, bytes: &[u8]) {
+        if !self.wants_bytes() {
+            return;
+        }
+        self.last_read = now;
+        self.frames.extend(bytes);
+        loop {
+            let frame = match self.frames.next_frame() {
+                Ok(Some(frame)) => frame,
+                Ok(None) => return,
+                Err(_) => return self.lose(now, true),
+            };
+            let result = match self.phase {
+                Phase::Handshaking { .. } => ConnectResponse::decode(frame)
+                    .map(|response| self.handle_connect_response(now, &response))
+                    .map_err(Nonsense::from),
+                Phase::Established { .. } => self.handle_frame(now, frame),
+                // The frame before ended the connection or the session.
+                _ => return,
+            };
+            if result.is_err() {
+                return self.lose(now, true);
+            }
+        }
+    }
+
+    fn handle_frame(&mut self, now: Time, mut frame: Bytes) -> Result<(), Nonsense> {
+        let header = ReplyHeader::decode(&mut frame)?;
+        match header.xid {
+            reserved::PING => Ok(()),
+            reserved::EVENT => self.handle_event(frame),
+            reserved::AUTH if self.auth_answered(header.code) => Ok(()),
+            reserved::SET_WATCHES if header.code == Code::OK => Ok(()),
+            reserved::SET_WATCHES => Err(Nonsense::SetWatches(header.code)),
+            xid => match self.pending.pop(xid) {
+                Some(pending) => self.handle_reply(now, pending, header, frame),
+                None => Err(Nonsense::Xid(xid)),
+            },
+        }
+    }
+
+    fn handle_event(&mut self, frame: Bytes) -> Result<(), Nonsense> {
+        let event = WatcherEvent::decode(frame)?;
+        // A path outside the chroot is nothing that this session can have asked for.
+        let Some(path) = self.chroot().strip(event.path) else {
+            return Ok(());
+        };
+        for watcher in self.watches.fire(event.kind, &path) {
+            let event = WatchedEvent { kind: event.kind, state: event.state, path: Some(path.clone()) };
+            self.outputs.push_back(Output::Watch { watcher, event });
+        }
+        Ok(())
+    }
+
+    fn handle_reply(
+        &mut self,
+        now: Time,
+        pending: Pending,
+        header: ReplyHeader,
+        body: Bytes,
+    ) -> Result<(), Nonsense> {
+        // Only ordinary replies raise it: an event's zxid could be ahead of what a lagging server
+        // knows, which would then refuse this client.
+        self.last_zxid = self.last_zxid.max(header.zxid);
+        if self.closing == Some(pending.xid) {
+            self.lose(now, true);
+            return Ok(());
+        }
+        let result = if header.code == Code::OK {
+            let kind = if pending.token.is_some() { pending.kind } else { ReplyKind::Nothing };
+            match Reply::decode(kind, body, self.chroot()) {
+                Ok(reply) => Ok(reply),
+                Err(error) => {
+                    if let Some(token) = pending.token {
+                        self.fail(token, Code::CONNECTION_LOSS, pending.write);
+                    }
+                    return Err(error.into());
+                }
+            }
+        } else {
+            Err(Failure::new(header.code))
+        };
+        if let Some(wish) = pending.watch {
+            self.register_watch(wish.opcode, &wish.path, wish.watcher, header.code);
+        }
+        if let Some(token) = pending.token {
+            self.outputs.push_back(Output::Completed { token, result });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,215 @@
+//! Requests of the user: in, out to the server, given up, and the end of all.
+
+use super::{Action, Failure, Output, Phase, Session};
+use crate::op::{ReplyKind, Request};
+use crate::opcode;
+use crate::pending::{Pending, WatchWish};
+use crate::time::Time;
+use crate::Code;
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A request that waits for a connection: encoded, with a place for its xid.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    frame: Vec<u8>,
+    /// Given up if there is no connection by then.
+    connect_by: Time,
+    pending: Pending,
+}
+
+impl Session {
+    /// Asks for an operation. The answer comes as [`Output::Completed`] with `token`.
+    ///
+    /// `watcher` is who hears of the watch that the request leaves. `within` overrides the
+    /// configured request timeout.
+    ///
+    /// # Errors
+    /// At once, with nothing sent and nothing to come: the session is over, or the request is longer
+    /// than `jute_maxbuffer`.
+    pub fn submit(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        token: u64,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        self.usable()?;
+        let within = within.or(self.config.request_timeout).unwrap_or(self.timeout * 3);
+        let watch = match (watcher, request.path()) {
+            (Some(watcher), Some(path)) => {
+                Some(WatchWish { opcode: request.opcode(), path: path.into(), watcher })
+            }
+            _ => None,
+        };
+        let pending = Pending {
+            xid: 0,
+            kind: request.reply_kind(),
+            token: Some(token),
+            watch,
+            write: opcode::is_write(request.opcode()),
+            deadline: now + within,
+            offset: 0,
+        };
+        if self.is_established() {
+            let start = self.out.len();
+            let xid = self.xids.next();
+            request.encode(xid, &self.config.servers.chroot, &mut self.out);
+            if let Err(failure) = self.check_length(self.out.len() - start) {
+                self.out.truncate(start);
+                return Err(failure);
+            }
+            self.handed_over(now, xid, start, pending);
+        } else {
+            let mut frame = Vec::new();
+            request.encode(0, &self.config.servers.chroot, &mut frame);
+            self.check_length(frame.len())?;
+            let connect_by = (now + self.timeout).min(pending.deadline);
+            self.connect_by = Some(self.connect_by.map_or(connect_by, |t| t.min(connect_by)));
+            self.waiting.push_back(Waiting { frame, connect_by, pending });
+        }
+        Ok(())
+    }
+
+    /// Nobody will ask for the answer to this request any more. A request that is not with the
+    /// server yet is not sent; another's reply is dropped when it comes.
+    pub fn abandon(&mut self, token: u64) {
+        if !self.pending.abandon(token) {
+            self.waiting.retain(|w| w.pending.token != Some(token));
+        }
+    }
+
+    /// Ends the session: requests under way are answered with [`Code::CLOSING`], the server is told,
+    /// and [`Output::Closed`] comes when it has answered or the connection has gone.
+    pub fn close(&mut self, now: Time) {
+        if self.closing.is_some() || self.over() == Some(Code::INVALID_STATE) {
+            return;
+        }
+        // The tombstones stay: the server will answer them before it answers closeSession.
+        self.answer_pending(Code::CLOSING);
+        self.fail_waiting(Code::CLOSING);
+        if matches!(self.phase, Phase::Established { .. }) {
+            let start = self.out.len();
+            let xid = self.xids.next();
+            Request::CloseSession.encode(xid, &self.config.servers.chroot, &mut self.out);
+            let pending = Pending {
+                xid,
+                kind: ReplyKind::Nothing,
+                token: None,
+                watch: None,
+                write: false,
+                deadline: now,
+                offset: 0,
+            };
+            self.handed_over(now, xid, start, pending);
+            self.closing = Some(xid);
+        } else {
+            self.end(Code::INVALID_STATE);
+        }
+    }
+
+    /// Ends the session without a word to the server (close took too long, or the session is to be
+    /// resumed by somebody else).
+    pub fn end(&mut self, code: Code) {
+        let closing = self.closing.take().is_some() || code == Code::INVALID_STATE;
+        if self.over().is_none() {
+            if !matches!(self.phase, Phase::Pausing { .. }) {
+                self.actions.push_back(Action::Disconnect);
+            }
+            let answer = if code == Code::INVALID_STATE { Code::CLOSING } else { code };
+            self.answer_pending(answer);
+            self.fail_waiting(answer);
+        }
+        self.phase = Phase::Over(code);
+        self.reset_stream();
+        self.watches.clear();
+        if closing {
+            self.outputs.push_back(Output::Closed);
+        }
+    }
+
+    /// Hands what waited for a connection to the server, in the order in which it was asked.
+    pub(super) fn hand_over_waiting(&mut self, now: Time) {
+        self.connect_by = None;
+        for mut waiting in std::mem::take(&mut self.waiting) {
+            let start = self.out.len();
+            let xid = self.xids.next();
+            if let Some(place) = waiting.frame.get_mut(4..8) {
+                place.copy_from_slice(&xid.to_be_bytes());
+            }
+            self.out.extend_from_slice(&waiting.frame);
+            self.handed_over(now, xid, start, waiting.pending);
+        }
+    }
+
+    /// Notes a request that was put into `out` at `start`.
+    fn handed_over(&mut self, now: Time, xid: i32, start: usize, mut pending: Pending) {
+        pending.xid = xid;
+        pending.offset = self.transmitted + (start - self.out_start) as u64;
+        self.pending.push(pending);
+        self.last_write = now;
+    }
+
+    /// Answers all that was handed to the connection, in order, and leaves tombstones.
+    pub(super) fn answer_pending(&mut self, code: Code) {
+        for (token, maybe_applied) in self.pending.take_tokens(self.transmitted) {
+            self.fail(token, code, maybe_applied);
+        }
+    }
+
+    /// Answers all that waits for a connection, in order.
+    pub(super) fn fail_waiting(&mut self, code: Code) {
+        self.connect_by = None;
+        for w in std::mem::take(&mut self.waiting) {
+            if let Some(token) = w.pending.token {
+                self.fail(token, code, false);
+            }
+        }
+    }
+
+    /// Gives up what has waited long enough for a connection.
+    pub(super) fn give_up_waiting(&mut self, now: Time) {
+        if self.connect_by.is_none_or(|t| t > now) {
+            return;
+        }
+        let (late, waiting): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(|w| w.connect_by <= now);
+        self.connect_by = waiting.iter().map(|w| w.connect_by).min();
+        self.waiting = waiting;
+        for Pending { token, deadline, .. } in late.into_iter().map(|w| w.pending) {
+            let in_time = deadline > now;
+            let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
+            if let Some(token) = token {
+                self.fail(token, code, false);
+            }
+        }
+    }
+
+    pub(super) fn fail(&mut self, token: u64, code: Code, maybe_applied: bool) {
+        let result = Err(Failure { code, maybe_applied, detail: None });
+        self.outputs.push_back(Output::Completed { token, result });
+    }
+
+    pub(super) fn usable(&self) -> Result<(), Failure> {
+        match self.phase {
+            Phase::Over(code) => Err(Failure::new(code)),
+            _ if self.closing.is_some() => Err(Failure::new(Code::INVALID_STATE)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The server drops the connection without a word when a request is too long for it, and would
+    /// do so again at every retry, so it must not get that far.
+    pub(super) fn check_length(&self, frame: usize) -> Result<(), Failure> {
+        let length = frame.saturating_sub(4);
+        if length <= self.config.jute_maxbuffer {
+            return Ok(());
+        }
+        let detail = format!(
+            "request of {length} bytes is longer than jute_maxbuffer ({})",
+            self.config.jute_maxbuffer
+        );
+        Err(Failure { detail: Some(detail), ..Failure::new(Code::BAD_ARGUMENTS) })
+    }
+}

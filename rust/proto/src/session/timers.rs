@@ -1,0 +1,56 @@
+//! Everything that happens because time has passed.
+
+use super::{Phase, Session};
+use crate::record::encode_ping;
+use crate::time::Time;
+use crate::Code;
+use std::time::Duration;
+
+/// Timers never come closer together than this, whatever timeout the server chose.
+const LEAST_INTERVAL: Duration = Duration::from_millis(10);
+
+impl Session {
+    /// When [`handle_timeout`](Self::handle_timeout) wants to be called, at the latest.
+    pub fn poll_timeout(&self) -> Option<Time> {
+        let phase = match self.phase {
+            Phase::Pausing { until } => Some(until),
+            Phase::Connecting { deadline } | Phase::Handshaking { deadline } => Some(deadline),
+            Phase::Established { .. } => Some(self.ping_at().min(self.dead_at())),
+            Phase::Over(_) => None,
+        };
+        [phase, self.connect_by, self.pending.next_deadline()].into_iter().flatten().min()
+    }
+
+    /// Time has passed. Bytes that have arrived must be fed first: a process that was stopped for
+    /// long finds the server's word in the socket, and it counts.
+    pub fn handle_timeout(&mut self, now: Time) {
+        match self.phase {
+            Phase::Pausing { until } if until <= now => self.connect(now),
+            Phase::Connecting { deadline } | Phase::Handshaking { deadline } if deadline <= now => {
+                self.lose(now, true);
+            }
+            Phase::Established { .. } if self.dead_at() <= now => self.lose(now, true),
+            Phase::Established { .. } if self.ping_at() <= now => {
+                encode_ping(&mut self.out);
+                self.last_write = now;
+            }
+            _ => {}
+        }
+        for (token, write) in self.pending.expire(now) {
+            self.fail(token, Code::OPERATION_TIMEOUT, write);
+        }
+        self.give_up_waiting(now);
+    }
+
+    /// A third of the timeout after the last thing written, whatever was read since and whatever is
+    /// under way: only what the server gets keeps the session alive.
+    fn ping_at(&self) -> Time {
+        self.last_write + (self.timeout / 3).max(LEAST_INTERVAL)
+    }
+
+    /// Two thirds of the timeout without a byte read: the server has stalled, and there is a third
+    /// left to find another.
+    fn dead_at(&self) -> Time {
+        self.last_read + (self.timeout * 2 / 3).max(LEAST_INTERVAL * 2)
+    }
+}

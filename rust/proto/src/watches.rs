@@ -1,0 +1,182 @@
+//! The watches that this session has set, by path and kind.
+//!
+//! Kinds and rules follow `ZKWatchManager` of Apache ZooKeeper: which maps an event fires and
+//! clears, and which kind a reply registers. Paths here are the user's, without the chroot.
+
+use crate::event::EventType;
+use std::collections::{HashMap, HashSet};
+
+/// What a watch listens to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WatchKind {
+    /// Left by getData, and by exists on a node that is there.
+    Data,
+    /// Left by exists on a node that is not there.
+    Exist,
+    /// Left by getChildren.
+    Child,
+    /// Left by addWatch: stays.
+    Persistent,
+    /// Left by addWatch: stays, and hears of the whole subtree.
+    Recursive,
+}
+
+/// Several watchers may share one watch of the server.
+type Map = HashMap<Box<[u8]>, Vec<u64>>;
+
+/// The registry.
+#[derive(Debug, Default)]
+pub(crate) struct Watches {
+    maps: [Map; 5],
+}
+
+impl Watches {
+    /// Registers `watcher`; the same one twice for a path and kind is one.
+    pub(crate) fn add(&mut self, kind: WatchKind, path: &[u8], watcher: u64) {
+        let map = &mut self.maps[kind as usize];
+        if let Some(ids) = map.get_mut(path) {
+            if !ids.contains(&watcher) {
+                ids.push(watcher);
+            }
+        } else {
+            map.insert(path.into(), vec![watcher]);
+        }
+    }
+
+    /// Takes `watcher` off everywhere.
+    pub(crate) fn forget(&mut self, watcher: u64) {
+        for map in &mut self.maps {
+            map.retain(|_, ids| {
+                ids.retain(|id| *id != watcher);
+                !ids.is_empty()
+            });
+        }
+    }
+
+    /// The watchers that an event calls, each once, one-shot ones taken off.
+    pub(crate) fn fire(&mut self, event: EventType, path: &[u8]) -> Vec<u64> {
+        use WatchKind::{Child, Data, Exist, Persistent, Recursive};
+        let one_shot: &[WatchKind] = match event {
+            EventType::CREATED | EventType::CHANGED => &[Data, Exist],
+            EventType::DELETED => &[Data, Exist, Child],
+            EventType::CHILD => &[Child],
+            _ => &[],
+        };
+        let mut called = Vec::new();
+        for kind in one_shot {
+            called.extend(self.maps[*kind as usize].remove(path).unwrap_or_default());
+        }
+        if one_shot.is_empty() {
+            return called;
+        }
+        called.extend(self.maps[Persistent as usize].get(path).into_iter().flatten());
+        // A recursive watch never hears of childrenChanged: such an event stems from a standard
+        // child watch of this session further down.
+        if event != EventType::CHILD && !self.maps[Recursive as usize].is_empty() {
+            for prefix in self_and_ancestors(path) {
+                called.extend(self.maps[Recursive as usize].get(prefix).into_iter().flatten());
+            }
+        }
+        if called.len() > 1 {
+            let mut seen = HashSet::with_capacity(called.len());
+            called.retain(|id| seen.insert(*id));
+        }
+        called
+    }
+
+    /// Every watcher of every kind, each once: those whom a session event concerns.
+    pub(crate) fn all(&self) -> Vec<u64> {
+        let ids: HashSet<u64> = self.maps.iter().flat_map(|m| m.values().flatten().copied()).collect();
+        let mut ids: Vec<u64> = ids.into_iter().collect();
+        ids.sort_unstable(); // the order in which they were made
+        ids
+    }
+
+    /// The paths of one kind, in no particular order.
+    pub(crate) fn paths(&self, kind: WatchKind) -> impl Iterator<Item = &[u8]> {
+        self.maps[kind as usize].keys().map(|p| &**p)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.maps = Default::default();
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.maps.iter().all(HashMap::is_empty)
+    }
+}
+
+/// `/a/b`, `/a`, `/` for `/a/b`.
+fn self_and_ancestors(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(path);
+    std::iter::from_fn(move || {
+        let this = rest?;
+        rest = match this.iter().rposition(|b| *b == b'/') {
+            _ if this.len() <= 1 => None,
+            Some(0) => this.get(..1),
+            Some(slash) => this.get(..slash),
+            None => None,
+        };
+        Some(this)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use WatchKind::*;
+
+    /// Which of five watchers, one of each kind on `/n`, an event calls and which it takes off.
+    fn fired_and_left(event: EventType) -> (Vec<u64>, Vec<u64>) {
+        let mut w = Watches::default();
+        for (id, kind) in [(1, Data), (2, Exist), (3, Child), (4, Persistent), (5, Recursive)] {
+            w.add(kind, b"/n", id);
+        }
+        let mut fired = w.fire(event, b"/n");
+        fired.sort_unstable();
+        (fired, w.all())
+    }
+
+    #[test]
+    fn events_fire_and_clear_the_kinds_that_the_java_client_does() {
+        assert_eq!(fired_and_left(EventType::CREATED), (vec![1, 2, 4, 5], vec![3, 4, 5]));
+        assert_eq!(fired_and_left(EventType::CHANGED), (vec![1, 2, 4, 5], vec![3, 4, 5]));
+        assert_eq!(fired_and_left(EventType::DELETED), (vec![1, 2, 3, 4, 5], vec![4, 5]));
+        assert_eq!(fired_and_left(EventType::CHILD), (vec![3, 4], vec![1, 2, 4, 5]));
+        assert_eq!(fired_and_left(EventType(99)), (vec![], vec![1, 2, 3, 4, 5]));
+        assert_eq!(fired_and_left(EventType::SESSION), (vec![], vec![1, 2, 3, 4, 5]));
+    }
+
+    #[test]
+    fn a_watcher_in_two_maps_is_called_once() {
+        let mut w = Watches::default();
+        w.add(Data, b"/n", 7);
+        w.add(Child, b"/n", 7);
+        w.add(Child, b"/n", 7);
+        assert_eq!(w.fire(EventType::DELETED, b"/n"), [7]);
+        assert!(w.is_empty());
+    }
+
+    #[test]
+    fn recursive_watches_hear_of_the_subtree_at_component_borders() {
+        let mut w = Watches::default();
+        w.add(Recursive, b"/", 1);
+        w.add(Recursive, b"/a", 2);
+        w.add(Recursive, b"/a/b", 3);
+        assert_eq!(w.fire(EventType::CREATED, b"/a/b/c"), [3, 2, 1]);
+        assert_eq!(w.fire(EventType::CREATED, b"/ab"), [1]);
+        assert_eq!(w.fire(EventType::DELETED, b"/"), [1]);
+    }
+
+    #[test]
+    fn forgetting_a_watcher_leaves_the_others_of_its_path() {
+        let mut w = Watches::default();
+        w.add(Data, b"/n", 1);
+        w.add(Data, b"/n", 2);
+        w.forget(1);
+        assert_eq!(w.fire(EventType::CHANGED, b"/n"), [2]);
+        w.add(Data, b"/n", 3);
+        w.forget(3);
+        assert!(w.is_empty());
+    }
+}

@@ -1,0 +1,106 @@
+//! Pings, dead servers and pauses, by a virtual clock.
+
+use std::time::Duration;
+use zk_proto::op::Request;
+use zk_proto::session::Action;
+use zk_proto::{opcode, Code, EventType, KeeperState};
+use zk_testkit::{config, event_frame, Pair};
+
+const GET: Request<'_> = Request::GetData { path: b"/n", watch: false };
+const MS: fn(u64) -> Duration = Duration::from_millis;
+
+fn pings(pair: &mut Pair) -> usize {
+    pair.sent().iter().filter(|f| f.opcode == opcode::PING).count()
+}
+
+#[test]
+fn an_idle_session_pings_after_a_third_of_its_timeout() {
+    let mut pair = Pair::connected();
+    pair.advance(MS(999));
+    assert_eq!(pings(&mut pair), 0);
+    pair.advance(MS(1));
+    assert_eq!(pings(&mut pair), 1);
+    pair.reply(-2, 0, Code::OK, b"");
+    pair.advance(MS(1_000));
+    assert_eq!(pings(&mut pair), 1);
+}
+
+#[test]
+fn neither_events_nor_a_request_under_way_hold_the_ping_back() {
+    let mut pair = Pair::connected();
+    pair.submit(&GET, None);
+    for _ in 0..9 {
+        pair.advance(MS(100));
+        pair.feed(&event_frame(EventType::CHANGED, b"/x"));
+    }
+    assert_eq!(pings(&mut pair), 0);
+    pair.advance(MS(100));
+    assert_eq!(pings(&mut pair), 1);
+}
+
+#[test]
+fn writing_does_hold_it_back() {
+    let mut pair = Pair::connected();
+    for xid in 1..=6 {
+        pair.advance(MS(500));
+        pair.submit(&GET, None);
+        pair.reply(xid, 1, Code::NO_NODE, b"");
+    }
+    assert_eq!(pings(&mut pair), 0);
+}
+
+#[test]
+fn a_silent_server_is_left_after_two_thirds_of_the_timeout() {
+    let mut pair = Pair::connected();
+    let start = pair.now;
+    pair.submit(&GET, None);
+    pair.advance(MS(1_999));
+    assert_eq!(pair.session.state(), KeeperState::CONNECTED);
+    pair.advance(MS(1));
+    assert_eq!(pair.actions()[0], (start + MS(2_000), Action::Disconnect));
+}
+
+#[test]
+fn any_byte_counts_as_life() {
+    let mut pair = Pair::connected();
+    for _ in 0..5 {
+        pair.advance(MS(1_900));
+        pair.feed(&event_frame(EventType::CHANGED, b"/x"));
+    }
+    assert_eq!(pair.session.state(), KeeperState::CONNECTED);
+}
+
+#[test]
+fn servers_that_refuse_are_tried_at_growing_intervals_for_ever() {
+    let mut pair = Pair::new(config("a,b,c"));
+    let mut attempts = Vec::new();
+    for _ in 0..20 {
+        pair.accept();
+        attempts.push(pair.now);
+        pair.cut();
+    }
+    let pauses: Vec<u128> = attempts.windows(2).map(|w| w[1].since(w[0]).as_millis()).collect();
+    assert_eq!(pauses[0], 0, "the first retry is at once");
+    assert!(pauses[1..].iter().all(|p| (200..=1_500).contains(p)), "{pauses:?}");
+    assert!(pauses[5..].iter().all(|p| *p >= 1_000), "{pauses:?}");
+}
+
+#[test]
+fn a_server_that_greets_and_drops_is_not_called_in_a_loop() {
+    let mut pair = Pair::new(config("a"));
+    let start = pair.now;
+    for _ in 0..20 {
+        pair.connect();
+        pair.feed(&[0xff; 8]);
+        assert_eq!(pair.session.state(), KeeperState::CONNECTING);
+    }
+    assert!(pair.now.since(start) > Duration::from_secs(15), "{:?}", pair.now.since(start));
+}
+
+#[test]
+fn a_tiny_timeout_does_not_make_the_timers_spin() {
+    let mut pair = Pair::new(config("a"));
+    pair.accept();
+    pair.feed(&zk_testkit::handshake(1, 7));
+    pair.advance(Duration::from_secs(1));
+}
