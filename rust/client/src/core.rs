@@ -1,0 +1,425 @@
+//! A session with its connection: what both the IO thread and a leading caller drive, under one lock.
+
+use crate::conn::Conn;
+use crate::engine::Engine;
+use crate::forking::{Inherited, Registered};
+use crate::handle::Ticket;
+use crate::queue::{Delivery, Sink};
+use crate::resolver::{Answer, Resolver};
+use crate::slots::{Awaited, Slots};
+use rustix::event::epoll::EventFlags;
+use rustix::event::{eventfd, EventfdFlags};
+use rustix::io::Errno;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use zk_proto::connect_string::HostPort;
+use zk_proto::op::Reply;
+use zk_proto::session::{Action, Failure, Output, Session, WatchedEvent};
+use zk_proto::time::Time;
+use zk_proto::{Code, EventType, KeeperState};
+
+/// A caller that comes back within this time finds its lead still there, which saves two epoll calls.
+const BURST: Duration = Duration::from_millis(10);
+/// How long a lead is kept for a caller that may come back. Events wait that long at most.
+const KEEP: Duration = Duration::from_millis(5);
+/// Reads in one go; more is left for the next round, so that one session can't starve the others.
+const READS_AT_ONCE: usize = 16;
+const READ_BUFFER: usize = 64 << 10;
+
+/// A caller that does not lead looks again after this time, should a wake-up ever be missed.
+const FOLLOWER_LOOKS_AGAIN: Duration = Duration::from_secs(1);
+
+/// What a caller waits for: an fd, and for how long.
+pub(crate) type Waiting<'a> = (Option<&'a Arc<Registered>>, Option<Duration>);
+
+thread_local! {
+    static BUFFER: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_BUFFER]);
+}
+
+/// Who reads the socket.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lead {
+    /// The IO thread.
+    Engine,
+    /// A caller that waits for this ticket.
+    Caller(Ticket),
+    /// Nobody, for a few milliseconds: a caller that made calls in quick succession may come back.
+    Kept { since: Time },
+}
+
+pub(crate) struct Core {
+    id: u64,
+    engine: Arc<Engine>,
+    pub(crate) session: Session,
+    sink: Arc<dyn Sink>,
+    pub(crate) default_watcher: Option<u64>,
+    pub(crate) slots: Slots,
+
+    conn: Option<Conn>,
+    /// Further addresses of the server that is being tried.
+    addresses: VecDeque<SocketAddr>,
+    /// The server whose name is being resolved.
+    resolving: Option<HostPort>,
+    resolver: Resolver,
+    /// The socket did not take all that there is to write.
+    write_blocked: bool,
+
+    lead: Lead,
+    last_release: Option<Time>,
+    /// The moment at which the IO thread will look here, as far as it has been told.
+    scheduled: Option<Time>,
+    /// Wakes callers that don't lead; made when the first one parks.
+    parking: Option<Arc<Registered>>,
+}
+
+impl Core {
+    pub(crate) fn new(
+        id: u64,
+        engine: Arc<Engine>,
+        session: Session,
+        sink: Arc<dyn Sink>,
+        default_watcher: Option<u64>,
+    ) -> Core {
+        Core {
+            id,
+            engine,
+            session,
+            sink,
+            default_watcher,
+            slots: Slots::default(),
+            conn: None,
+            addresses: VecDeque::new(),
+            resolving: None,
+            resolver: Resolver::default(),
+            write_blocked: false,
+            lead: Lead::Engine,
+            last_release: None,
+            scheduled: None,
+            parking: None,
+        }
+    }
+
+    // ---- the IO thread's side
+
+    /// The poller has reported something about the socket.
+    pub(crate) fn handle_io(&mut self, now: Time, flags: EventFlags) {
+        let Some(conn) = &mut self.conn else { return };
+        conn.reported();
+        if conn.connecting {
+            match conn.connected() {
+                Ok(()) => self.session.handle_connected(now),
+                Err(_) => self.connect_next(now),
+            }
+        } else {
+            if matches!(self.lead, Lead::Kept { .. }) {
+                self.lead = Lead::Engine;
+            }
+            if self.lead == Lead::Engine && flags.intersects(!EventFlags::OUT) {
+                self.receive(now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// The moment that was asked for has come, or somebody wants this session looked at.
+    pub(crate) fn handle_timer(&mut self, now: Time) {
+        self.scheduled = None;
+        match self.lead {
+            // It watches its own timers.
+            Lead::Caller(_) => return,
+            Lead::Kept { since } if now < since + KEEP => return self.plan(),
+            Lead::Kept { .. } => self.lead = Lead::Engine,
+            Lead::Engine => {}
+        }
+        if let Some(host) = self.resolving.take() {
+            self.connect_to(host, now);
+        }
+        self.handle_timeouts(now);
+        self.settle(now);
+    }
+
+    /// After a panic in the engine: the session can't be trusted any more, but its callers must not
+    /// hang.
+    pub(crate) fn fail(&mut self, now: Time) {
+        self.session.end(Code::SYSTEM_ERROR);
+        self.settle(now);
+    }
+
+    // ---- a caller's side
+
+    /// Whether a caller may read the socket itself.
+    pub(crate) fn can_lead(&self, ticket: Ticket) -> bool {
+        self.conn.as_ref().is_some_and(|c| !c.connecting)
+            && self.session.is_connected()
+            && (self.lead == Lead::Caller(ticket) || !matches!(self.lead, Lead::Caller(_)))
+    }
+
+    /// Makes a caller the one who reads the socket.
+    pub(crate) fn take_lead(&mut self, ticket: Ticket) {
+        if !self.leads(ticket) {
+            self.lead = Lead::Caller(ticket);
+            self.listen();
+        }
+    }
+
+    /// Gives the lead of `ticket` up, if it has it: to nobody for a moment, when calls come in quick
+    /// succession (`keep`), else to the IO thread.
+    pub(crate) fn release_lead(&mut self, ticket: Option<Ticket>, now: Time, keep: bool) {
+        match self.lead {
+            Lead::Caller(leader) if ticket.is_none_or(|t| t == leader) => {}
+            _ => return,
+        }
+        let burst = self.last_release.is_some_and(|last| now.since(last) < BURST);
+        self.last_release = Some(now);
+        self.lead = if keep && burst && !self.slots.somebody_parked() {
+            Lead::Kept { since: now }
+        } else {
+            Lead::Engine
+        };
+        self.listen();
+        self.plan();
+    }
+
+    /// A leading caller's poll has returned.
+    pub(crate) fn lead_on(&mut self, now: Time) {
+        self.receive(now);
+        if self.next_time().is_some_and(|t| t <= now) {
+            self.handle_timeouts(now);
+        }
+        self.settle(now);
+    }
+
+    pub(crate) fn leads(&self, ticket: Ticket) -> bool {
+        self.lead == Lead::Caller(ticket)
+    }
+
+    /// The socket, and how long a leading caller may wait for it.
+    pub(crate) fn waiting_for(&self, now: Time) -> Waiting<'_> {
+        let fd = self.conn.as_ref().map(Conn::socket);
+        (fd, self.next_time().map(|t| t.since(now)))
+    }
+
+    /// The fd on which a caller that doesn't lead sleeps.
+    pub(crate) fn park(&mut self, ticket: Ticket) -> Waiting<'_> {
+        if self.parking.is_none() {
+            let make = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+            // Without an fd the caller just looks again from time to time.
+            self.parking = Registered::make(Inherited::Close, make).ok().map(Arc::new);
+        }
+        self.slots.park(ticket);
+        if let Some(fd) = &self.parking {
+            let _ = rustix::io::read(fd, &mut [0; 8]);
+        }
+        (self.parking.as_ref(), Some(FOLLOWER_LOOKS_AGAIN))
+    }
+
+    // ---- both
+
+    /// Carries out whatever the session has decided: tells users, opens and closes connections,
+    /// writes; then sets poller and timer accordingly.
+    pub(crate) fn settle(&mut self, now: Time) {
+        loop {
+            while let Some(output) = self.session.poll_output() {
+                self.route(output);
+            }
+            match self.session.poll_action() {
+                Some(Action::Connect(host)) => self.connect_to(host, now),
+                Some(Action::Disconnect) => self.disconnect(),
+                None if self.flush(now) => {}
+                None => break,
+            }
+        }
+        self.listen();
+        self.plan();
+    }
+
+    fn route(&mut self, output: Output) {
+        match output {
+            Output::Completed { token, result } => {
+                let wake = self.slots.answer(Ticket(token), result);
+                self.wake(wake);
+            }
+            Output::Watch { watcher, event } => self.deliver(watcher, event),
+            Output::Auth { watcher, code } => {
+                let event = WatchedEvent { kind: EventType(0), state: KeeperState(code.0), path: None };
+                self.deliver(watcher, event);
+            }
+            Output::State(state) => self.tell_state(state),
+            Output::Closed => {
+                let wake = self.slots.answer_all(Awaited::Closed, &Ok(Reply::Nothing));
+                self.wake(wake);
+                self.refuse_connection_waiters(Code::CLOSING);
+            }
+        }
+    }
+
+    fn tell_state(&mut self, state: KeeperState) {
+        let event = WatchedEvent { kind: EventType::SESSION, state, path: Some(Default::default()) };
+        if let Some(watcher) = self.default_watcher {
+            self.deliver(watcher, event.clone());
+        }
+        if self.sink.wants_session_events() {
+            for watcher in self.session.armed_watchers() {
+                self.deliver(watcher, event.clone());
+            }
+        }
+        if self.session.is_connected() {
+            let wake = self.slots.answer_all(Awaited::Connection, &Ok(Reply::Nothing));
+            self.wake(wake);
+        } else if let Some(code) = self.session.over() {
+            self.refuse_connection_waiters(code);
+        }
+    }
+
+    fn refuse_connection_waiters(&mut self, code: Code) {
+        let wake = self.slots.answer_all(Awaited::Connection, &Err(Failure::new(code)));
+        self.wake(wake);
+    }
+
+    fn deliver(&self, watcher: u64, event: WatchedEvent) {
+        self.sink.deliver(Delivery::Watch { watcher, event });
+    }
+
+    fn wake(&self, wake: bool) {
+        if let (true, Some(fd)) = (wake, &self.parking) {
+            let _ = rustix::io::write(fd, &1u64.to_ne_bytes());
+        }
+    }
+
+    fn handle_timeouts(&mut self, now: Time) {
+        if self.session.poll_timeout().is_some_and(|t| t <= now) {
+            // What has arrived counts, even if this process was stopped for long.
+            if self.session.is_connected() && !matches!(self.lead, Lead::Caller(_)) {
+                self.receive(now);
+            }
+            self.session.handle_timeout(now);
+        }
+        for (ticket, awaited) in self.slots.overdue(now) {
+            match awaited {
+                Awaited::Closed => self.session.end(Code::INVALID_STATE),
+                Awaited::Connection | Awaited::Reply => {
+                    let wake = self.slots.answer(ticket, Err(Failure::new(Code::CONNECTION_LOSS)));
+                    self.wake(wake);
+                }
+            }
+        }
+    }
+
+    fn connect_to(&mut self, host: HostPort, now: Time) {
+        let (engine, id) = (self.engine.clone(), self.id);
+        match self.resolver.ask(&host, move || engine.shared.nudge(id)) {
+            Answer::Ready(Ok(addresses)) => {
+                self.addresses = addresses.into();
+                self.connect_next(now);
+            }
+            Answer::Ready(Err(_)) => self.session.handle_closed(now),
+            Answer::UnderWay => self.resolving = Some(host),
+        }
+    }
+
+    /// Tries the addresses of one name in turn, as long as they refuse at once.
+    fn connect_next(&mut self, now: Time) {
+        self.conn = None;
+        while let Some(peer) = self.addresses.pop_front() {
+            if let Ok(conn) = Conn::open(self.engine.shared.poller(), self.id, peer) {
+                self.conn = Some(conn);
+                return;
+            }
+        }
+        self.session.handle_closed(now);
+    }
+
+    fn disconnect(&mut self) {
+        self.conn = None;
+        self.addresses.clear();
+        self.resolving = None;
+        self.write_blocked = false;
+        // Only the IO thread connects; whoever led waits as a follower from now on.
+        self.lead = Lead::Engine;
+    }
+
+    fn receive(&mut self, now: Time) {
+        BUFFER.with(|buffer| {
+            let buffer = &mut *buffer.borrow_mut();
+            for _ in 0..READS_AT_ONCE {
+                let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return };
+                match conn.recv(buffer) {
+                    Ok(count) if count > 0 => {
+                        self.session.handle_bytes(now, buffer.get(..count).unwrap_or_default());
+                        if count < buffer.len() || !self.session.wants_bytes() {
+                            return;
+                        }
+                    }
+                    Err(Errno::AGAIN) => return,
+                    Ok(_) | Err(_) => {
+                        self.session.handle_closed(now);
+                        self.disconnect();
+                        return;
+                    }
+                }
+            }
+        });
+    }
+
+    /// Writes what there is. True if the connection ended by it.
+    fn flush(&mut self, now: Time) -> bool {
+        self.write_blocked = false;
+        let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return false };
+        while !self.session.transmit().is_empty() {
+            match conn.send(self.session.transmit()) {
+                Ok(count) => self.session.transmitted(count),
+                Err(Errno::AGAIN) => {
+                    self.write_blocked = true;
+                    return false;
+                }
+                Err(_) => {
+                    // The server's last words may still be there to be read.
+                    self.receive(now);
+                    self.session.handle_closed(now);
+                    self.disconnect();
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
+    /// Tells the poller what the IO thread is to hear of. Writing that blocked is always its work,
+    /// so that a leading caller has one fd and one direction to wait for.
+    fn listen(&mut self) {
+        if let Some(conn) = self.conn.as_mut().filter(|c| !c.connecting) {
+            let read = self.lead == Lead::Engine;
+            conn.listen(self.engine.shared.poller(), self.id, read, self.write_blocked);
+        }
+    }
+
+    /// Tells the IO thread when to look here next, if that is earlier than it knows.
+    fn plan(&mut self) {
+        let next = match self.lead {
+            Lead::Caller(_) => return,
+            Lead::Kept { since } => Some(since + KEEP),
+            Lead::Engine => self.next_time(),
+        };
+        let Some(next) = next else { return };
+        if self.scheduled.is_none_or(|t| next < t) {
+            self.engine.shared.schedule(self.id, self.scheduled, next);
+            self.scheduled = Some(next);
+        }
+    }
+
+    fn next_time(&self) -> Option<Time> {
+        match (self.session.poll_timeout(), self.slots.next_deadline()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+}
+
+impl Drop for Core {
+    fn drop(&mut self) {
+        self.engine.shared.forget(self.id, self.scheduled);
+    }
+}

@@ -1,0 +1,126 @@
+//! What `fork` must know of us: which fds a child inherits that are not its own, and that no name
+//! resolution is in flight, because the C library's resolver locks would stay taken in the child for
+//! ever.
+//!
+//! The owner of the process registers one `pthread_atfork` triple that calls [`prepare`], [`parent`]
+//! and [`child`].
+
+use std::cell::RefCell;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// What a child must do with an inherited fd.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Inherited {
+    /// A socket or poller of the parent: close it, without shutdown.
+    Close,
+    /// A wake-up fd whose number event loops know: put a fresh one under the same number.
+    Wake,
+}
+
+type Registry = Vec<(RawFd, Inherited)>;
+
+static REGISTRY: Mutex<Registry> = Mutex::new(Vec::new());
+
+thread_local! {
+    /// The registry's lock between `prepare` and `parent` or `child`, in the thread that forks.
+    static HELD: RefCell<Option<MutexGuard<'static, Registry>>> = const { RefCell::new(None) };
+}
+
+/// Forks that are being prepared or carried out.
+static FORKS: AtomicUsize = AtomicUsize::new(0);
+/// Name resolutions under way.
+static RESOLUTIONS: AtomicUsize = AtomicUsize::new(0);
+/// A fork waits no longer than this for name resolutions under way.
+const RESOLUTION_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Before the fork, in the parent.
+pub fn prepare() {
+    FORKS.fetch_add(1, SeqCst);
+    let patience = Instant::now() + RESOLUTION_PATIENCE;
+    while RESOLUTIONS.load(SeqCst) > 0 && Instant::now() < patience {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let guard = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    HELD.with(|held| *held.borrow_mut() = Some(guard));
+}
+
+/// After the fork, in the parent.
+pub fn parent() {
+    HELD.with(|held| held.borrow_mut().take());
+    FORKS.fetch_sub(1, SeqCst);
+}
+
+/// After the fork, in the child: calls `each` for every fd of ours that it inherited.
+pub fn child(each: &mut dyn FnMut(Inherited, RawFd)) {
+    HELD.with(|held| {
+        if let Some(mut registry) = held.borrow_mut().take() {
+            for (fd, what) in registry.iter() {
+                each(*what, *fd);
+            }
+            // Wake fds keep their number, so a grandchild has to renew them again.
+            registry.retain(|(_, what)| *what == Inherited::Wake);
+        }
+    });
+    FORKS.store(0, SeqCst);
+    RESOLUTIONS.store(0, SeqCst);
+}
+
+/// Runs a name resolution while no fork is under way.
+pub(crate) fn outside_of_forks<T>(resolve: impl FnOnce() -> T) -> T {
+    loop {
+        RESOLUTIONS.fetch_add(1, SeqCst);
+        if FORKS.load(SeqCst) == 0 {
+            break;
+        }
+        RESOLUTIONS.fetch_sub(1, SeqCst);
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let result = resolve();
+    RESOLUTIONS.fetch_sub(1, SeqCst);
+    result
+}
+
+/// An fd that a forked child will be told of.
+#[derive(Debug)]
+pub(crate) struct Registered(Option<OwnedFd>);
+
+impl Registered {
+    /// Makes and registers an fd in one step, as far as a fork can see.
+    pub(crate) fn make<E>(
+        what: Inherited,
+        make: impl FnOnce() -> Result<OwnedFd, E>,
+    ) -> Result<Registered, E> {
+        let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+        let fd = make()?;
+        let number = fd.as_raw_fd();
+        // A wake fd that a child took over is in the list already.
+        registry.retain(|(known, _)| *known != number);
+        registry.push((number, what));
+        Ok(Registered(Some(fd)))
+    }
+}
+
+impl AsFd for Registered {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match &self.0 {
+            Some(fd) => fd.as_fd(),
+            None => unreachable!("the fd is taken in drop only"),
+        }
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(fd) = self.0.take() {
+            let number = fd.as_raw_fd();
+            registry.retain(|(known, _)| *known != number);
+            // Closed while the lock is held: else a child could be told of a number that means
+            // something else by then.
+            drop(fd);
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A session as its user holds it.
+
+use crate::clock;
+use crate::core::{Core, Waiting};
+use crate::engine::{Engine, SharedCore};
+use crate::queue::Sink;
+use crate::slots::Awaited;
+use rustix::event::{poll, PollFd, PollFlags, Timespec};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
+use zk_proto::connect_string::ConnectString;
+use zk_proto::op::{Reply, Request};
+use zk_proto::session::{Config, Failure, Session};
+use zk_proto::{Code, KeeperState};
+
+/// How a call ended.
+pub type Answer = Result<Reply, Failure>;
+
+/// What a handle is opened with.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Servers and chroot.
+    pub hosts: ConnectString,
+    /// The session timeout to ask for.
+    pub session_timeout: Duration,
+    /// Id and password of a session to resume.
+    pub resume: Option<(i64, [u8; 16])>,
+    /// Accept read-only servers.
+    pub read_only: bool,
+    /// How long an answer may take, once connected. `None`: three session timeouts.
+    pub request_timeout: Option<Duration>,
+    /// The longest request, in bytes.
+    pub jute_maxbuffer: usize,
+    /// Who hears of session events.
+    pub default_watcher: Option<u64>,
+}
+
+impl Settings {
+    /// Ten seconds of session timeout, `jute_maxbuffer` as servers have it, and nothing else.
+    pub fn new(hosts: ConnectString) -> Settings {
+        Settings {
+            hosts,
+            session_timeout: Duration::from_secs(10),
+            resume: None,
+            read_only: false,
+            request_timeout: None,
+            jute_maxbuffer: 0xf_ffff,
+            default_watcher: None,
+        }
+    }
+}
+
+/// Names one blocking call of a handle.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticket(pub(crate) u64);
+
+impl Ticket {
+    fn next() -> Ticket {
+        static LAST: AtomicU64 = AtomicU64::new(0);
+        Ticket(LAST.fetch_add(1, Relaxed) + 1)
+    }
+}
+
+/// How a blocking call stands.
+#[derive(Debug)]
+pub enum Step {
+    /// It has ended, and the ticket with it.
+    Done(Answer),
+    /// Poll `fd` for input (no fd: just wait), for `timeout` at most, and then step again, whatever
+    /// the poll said.
+    Wait {
+        /// Socket or eventfd, -1 for none.
+        fd: RawFd,
+        /// `None`: no limit.
+        timeout: Option<Duration>,
+    },
+}
+
+/// A session. Clones are the same session; it is dropped without a word to the server when the last
+/// of them goes, so [`close`](Self::close) first.
+#[derive(Clone)]
+pub struct Handle {
+    core: SharedCore,
+}
+
+impl Handle {
+    /// Starts a session. It connects in the background.
+    ///
+    /// # Errors
+    /// None at present; kept for what may need fds of its own.
+    pub fn open(engine: &Arc<Engine>, settings: Settings, sink: Arc<dyn Sink>) -> io::Result<Handle> {
+        let config = Config {
+            servers: settings.hosts,
+            session_timeout: settings.session_timeout,
+            resume: settings.resume,
+            read_only: settings.read_only,
+            request_timeout: settings.request_timeout,
+            jute_maxbuffer: settings.jute_maxbuffer,
+            seed: fastrand::u64(..),
+        };
+        let session = Session::new(config, clock::now());
+        let shared = engine.clone();
+        let core = engine.shared.adopt(|id| Core::new(id, shared, session, sink, settings.default_watcher));
+        Ok(Handle { core })
+    }
+
+    pub(crate) fn of(core: SharedCore) -> Handle {
+        Handle { core }
+    }
+
+    /// Asks for an operation on behalf of a caller that will wait. The request is on its way when
+    /// this returns, if there is a connection.
+    ///
+    /// # Errors
+    /// The session is over, or the request is too long. Nothing was sent then.
+    pub fn submit(&self, request: &Request<'_>, watcher: Option<u64>) -> Result<Ticket, Failure> {
+        let ticket = Ticket::next();
+        let now = clock::now();
+        let mut core = self.lock();
+        core.session.submit(now, request, ticket.0, watcher, None)?;
+        core.slots.open(ticket, Awaited::Reply, None);
+        core.settle(now);
+        Ok(ticket)
+    }
+
+    /// Moves a blocking call on: reads what has arrived, if this caller leads, and says what to wait
+    /// for.
+    pub fn step(&self, ticket: Ticket) -> Step {
+        self.step_then(ticket, |(fd, timeout)| Step::Wait {
+            fd: fd.map_or(-1, |fd| fd.as_fd().as_raw_fd()),
+            timeout,
+        })
+        .unwrap_or_else(Step::Done)
+    }
+
+    /// Gives the lead of whoever has it to the IO thread: before a signal handler runs, whose own
+    /// calls must not wait behind a caller that is not looking.
+    pub fn release_lead(&self) {
+        self.lock().release_lead(None, clock::now(), false);
+    }
+
+    /// Nobody will ask for this ticket again. Harmless for one that has ended.
+    pub fn abandon(&self, ticket: Ticket) {
+        let now = clock::now();
+        let mut core = self.lock();
+        if core.slots.has(ticket) {
+            core.slots.remove(ticket);
+            core.session.abandon(ticket.0);
+        }
+        core.release_lead(Some(ticket), now, false);
+    }
+
+    /// Waits in a plain way, for callers without signal handlers of their own.
+    ///
+    /// # Errors
+    /// The call's own.
+    pub fn wait(&self, ticket: Ticket) -> Answer {
+        loop {
+            // The fd is kept alive over the poll.
+            let (fd, timeout) = match self.step_then(ticket, |(fd, timeout)| (fd.cloned(), timeout)) {
+                Ok(wait) => wait,
+                Err(answer) => return answer,
+            };
+            let timeout = timeout.map(|t| Timespec {
+                tv_sec: t.as_secs().try_into().unwrap_or(i64::MAX),
+                tv_nsec: t.subsec_nanos().into(),
+            });
+            let mut fds: Vec<PollFd<'_>> = fd.iter().map(|fd| PollFd::new(&**fd, PollFlags::IN)).collect();
+            let _ = poll(&mut fds, timeout.as_ref());
+        }
+    }
+
+    /// Authenticates this session, now and on every later connection. `watcher` hears of the outcome.
+    ///
+    /// # Errors
+    /// The session is over, or the credentials are too long.
+    pub fn add_auth(&self, scheme: &[u8], credentials: &[u8], watcher: Option<u64>) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut core = self.lock();
+        core.session.add_auth(now, scheme, credentials, watcher)?;
+        core.settle(now);
+        Ok(())
+    }
+
+    /// A call that ends when there is a connection, when there can't be one any more, or after
+    /// `within` (`None`: the session timeout) with [`Code::CONNECTION_LOSS`].
+    pub fn wait_connected(&self, within: Option<Duration>) -> Ticket {
+        let mut core = self.lock();
+        let within = within.unwrap_or(core.session.timeout());
+        let answer = match core.session.over() {
+            Some(code) => Some(Err(Failure::new(code))),
+            None if core.session.is_connected() => Some(Ok(Reply::Nothing)),
+            None => None,
+        };
+        self.open_slot(&mut core, Awaited::Connection, within, answer)
+    }
+
+    /// A call that ends the session: what is under way is answered with [`Code::CLOSING`], the server
+    /// is told, and the call ends when it has answered, or after `within`.
+    pub fn close(&self, within: Duration) -> Ticket {
+        let now = clock::now();
+        let mut core = self.lock();
+        let closed = core.session.over() == Some(Code::INVALID_STATE);
+        let answer = closed.then_some(Ok(Reply::Nothing));
+        let ticket = self.open_slot(&mut core, Awaited::Closed, within, answer);
+        core.session.close(now);
+        core.settle(now);
+        ticket
+    }
+
+    /// The state in the C client's numbers.
+    pub fn state(&self) -> KeeperState {
+        self.lock().session.state()
+    }
+
+    /// Session id and password, once a server has given them.
+    pub fn client_id(&self) -> Option<(i64, [u8; 16])> {
+        self.lock().session.credentials()
+    }
+
+    /// Whether the session is over: expired, authentication refused, closed.
+    pub fn is_unrecoverable(&self) -> bool {
+        self.lock().session.over().is_some()
+    }
+
+    /// The server in use, as it stands in the connect string.
+    pub fn server(&self) -> Option<String> {
+        self.lock().session.server().map(ToString::to_string)
+    }
+
+    /// The negotiated session timeout; before the first connection the one asked for.
+    pub fn session_timeout(&self) -> Duration {
+        self.lock().session.timeout()
+    }
+
+    /// The greatest transaction id seen in a reply.
+    pub fn last_zxid(&self) -> i64 {
+        self.lock().session.last_zxid()
+    }
+
+    /// Changes who hears of session events.
+    pub fn set_default_watcher(&self, id: Option<u64>) {
+        self.lock().default_watcher = id;
+    }
+
+    /// Takes a watcher off: nothing more is delivered to it.
+    pub fn forget_watcher(&self, id: u64) {
+        self.lock().session.forget_watcher(id);
+    }
+
+    /// One step; `Err` is the answer.
+    fn step_then<T>(&self, ticket: Ticket, wait: impl FnOnce(Waiting<'_>) -> T) -> Result<T, Answer> {
+        let now = clock::now();
+        let mut core = self.lock();
+        if core.leads(ticket) {
+            core.lead_on(now);
+        }
+        if let Some(answer) = core.slots.take(ticket) {
+            core.release_lead(Some(ticket), now, true);
+            return Err(answer);
+        }
+        if !core.slots.has(ticket) {
+            // Abandoned, or never ours.
+            return Err(Err(Failure::new(Code::INVALID_STATE)));
+        }
+        if core.can_lead(ticket) {
+            core.take_lead(ticket);
+            return Ok(wait(core.waiting_for(now)));
+        }
+        Ok(wait(core.park(ticket)))
+    }
+
+    fn open_slot(
+        &self,
+        core: &mut Core,
+        awaited: Awaited,
+        within: Duration,
+        answer: Option<Answer>,
+    ) -> Ticket {
+        let ticket = Ticket::next();
+        let now = clock::now();
+        core.slots.open(ticket, awaited, Some(now + within));
+        if let Some(answer) = answer {
+            core.slots.answer(ticket, answer);
+        }
+        core.settle(now);
+        ticket
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

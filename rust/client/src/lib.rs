@@ -1,0 +1,29 @@
+//! The engine under the Perl layer: sockets, one IO thread, timers and wake-ups for
+//! [`zk_proto::session::Session`]s.
+//!
+//! - [`Engine`]: one per process and fork generation, with the IO thread that all handles share.
+//! - [`Handle`]: a session. A blocking call is [`Handle::submit`] and then [`Handle::step`] until it
+//!   is done: the waiting caller reads and writes the session's own socket (it "leads"), so that a
+//!   call makes no thread switch; the IO thread takes over when nobody waits.
+//! - [`Queue`]: what is to be told to a user's event loop, with coalesced wake-ups of one fd.
+//! - [`forking`]: what a fork must know of us.
+//!
+//! The crate neither blocks signals nor polls on behalf of a caller: it says what to poll for how
+//! long, and the caller does it in the way that its language needs.
+
+#![forbid(unsafe_code)]
+
+mod clock;
+mod conn;
+mod core;
+mod engine;
+pub mod forking;
+mod handle;
+mod queue;
+mod resolver;
+mod slots;
+
+pub use engine::Engine;
+pub use handle::{Answer, Handle, Settings, Step, Ticket};
+pub use queue::{Delivery, Queue, Sink};
+pub use zk_proto::session::{Failure, WatchedEvent};

@@ -1,0 +1,196 @@
+//! What is to be told to a user's event loop: one channel per dispatcher, and one fd that is
+//! readable while there is something in it.
+
+use crate::forking::{Inherited, Registered};
+use crossbeam_channel::{unbounded, Receiver, Sender};
+use rustix::event::{eventfd, EventfdFlags};
+use std::convert::Infallible;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use zk_proto::session::WatchedEvent;
+
+/// Something for the user, made by the IO thread or by a caller that led.
+#[derive(Debug)]
+pub enum Delivery {
+    /// A watcher is to be called.
+    Watch {
+        /// As given with the request.
+        watcher: u64,
+        /// What it hears.
+        event: WatchedEvent,
+    },
+}
+
+/// Where a handle puts what its user is to be told.
+pub trait Sink: Send + Sync {
+    /// Takes one item. Called with the session's lock held: it must not block.
+    fn deliver(&self, delivery: Delivery);
+    /// Whether watchers other than the default one are told of session events too.
+    fn wants_session_events(&self) -> bool;
+}
+
+/// First in, first out, without a bound: a bound that made the IO thread wait would keep it from the
+/// reply that a blocked caller waits for. One-shot events are bounded by the watches that are armed.
+#[derive(Debug)]
+pub struct Queue<T> {
+    sender: Sender<T>,
+    receiver: Receiver<T>,
+    wake: Registered,
+    /// The fd is readable, or about to be.
+    armed: AtomicBool,
+    wants_session_events: AtomicBool,
+}
+
+impl<T: Send> Queue<T> {
+    /// An empty queue with a wake fd of its own.
+    ///
+    /// # Errors
+    /// No more fds.
+    pub fn new() -> io::Result<Queue<T>> {
+        let make = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
+        Ok(Queue::with(Registered::make(Inherited::Wake, make)?))
+    }
+
+    /// An empty queue that wakes through an eventfd that is there already: a forked child's, on the
+    /// number that its event loop knows.
+    pub fn on_fd(fd: OwnedFd) -> Queue<T> {
+        match Registered::make(Inherited::Wake, || Ok::<_, Infallible>(fd)) {
+            Ok(wake) => Queue::with(wake),
+        }
+    }
+
+    fn with(wake: Registered) -> Queue<T> {
+        let (sender, receiver) = unbounded();
+        Queue {
+            sender,
+            receiver,
+            wake,
+            armed: AtomicBool::new(false),
+            wants_session_events: AtomicBool::new(false),
+        }
+    }
+
+    /// Appends an item and makes the fd readable.
+    pub fn push(&self, item: T) {
+        // Cannot fail: this queue owns a receiver.
+        let _ = self.sender.send(item);
+        self.wake();
+    }
+
+    /// Takes the oldest item. The fd stops being readable with the last one.
+    pub fn pop(&self) -> Option<T> {
+        let item = self.receiver.try_recv().ok();
+        if self.receiver.is_empty() {
+            self.clear();
+        }
+        item
+    }
+
+    /// Makes the fd unreadable if the queue is empty. Nothing is lost to a producer at work in the
+    /// same moment: it either sees `armed` false and wakes, or its item is seen here.
+    pub fn clear(&self) {
+        if !self.armed.load(SeqCst) || !self.receiver.is_empty() {
+            return;
+        }
+        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        self.armed.store(false, SeqCst);
+        if !self.receiver.is_empty() {
+            self.wake();
+        }
+    }
+
+    /// How many items there are.
+    pub fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Whether there is nothing.
+    pub fn is_empty(&self) -> bool {
+        self.receiver.is_empty()
+    }
+
+    /// The fd that is readable while there is something; it lives as long as the queue.
+    pub fn as_raw_fd(&self) -> RawFd {
+        self.wake.as_fd().as_raw_fd()
+    }
+
+    /// Whether watchers other than the default one are told of session events too.
+    pub fn set_wants_session_events(&self, yes: bool) {
+        self.wants_session_events.store(yes, SeqCst);
+    }
+
+    fn wake(&self) {
+        if !self.armed.swap(true, SeqCst) {
+            // Can't be full: it is written once between two reads.
+            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+impl<T: From<Delivery> + Send> Sink for Queue<T> {
+    fn deliver(&self, delivery: Delivery) {
+        self.push(delivery.into());
+    }
+
+    fn wants_session_events(&self) -> bool {
+        self.wants_session_events.load(SeqCst)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::event::{poll, PollFd, PollFlags, Timespec};
+    use std::sync::Arc;
+
+    fn readable(q: &Queue<u32>, ms: i64) -> bool {
+        let mut fds = [PollFd::new(&q.wake, PollFlags::IN)];
+        let limit = Timespec { tv_sec: ms / 1000, tv_nsec: ms % 1000 * 1_000_000 };
+        poll(&mut fds, Some(&limit)).unwrap() == 1
+    }
+
+    #[test]
+    fn the_fd_is_readable_exactly_while_there_is_something() {
+        let q = Queue::new().unwrap();
+        assert!(!readable(&q, 0));
+        q.push(1);
+        q.push(2);
+        assert!(readable(&q, 0));
+        assert_eq!(q.pop(), Some(1));
+        assert!(readable(&q, 0));
+        assert_eq!(q.pop(), Some(2));
+        assert!(!readable(&q, 0));
+        assert_eq!(q.pop(), None);
+        q.push(3);
+        assert!(readable(&q, 0));
+        q.clear();
+        assert!(readable(&q, 0), "clearing must not hide what is there");
+        assert_eq!(q.pop(), Some(3));
+    }
+
+    #[test]
+    fn a_consumer_that_only_listens_to_the_fd_loses_no_item() {
+        const ITEMS: u32 = 200_000;
+        let q = Arc::new(Queue::new().unwrap());
+        let producer = {
+            let q = q.clone();
+            std::thread::spawn(move || (0..ITEMS).for_each(|i| q.push(i)))
+        };
+        let mut next = 0;
+        while next < ITEMS {
+            assert!(readable(&q, 10_000), "stuck at {next} of {ITEMS}");
+            for _ in 0..100 {
+                match q.pop() {
+                    Some(i) => {
+                        assert_eq!(i, next);
+                        next += 1;
+                    }
+                    None => break,
+                }
+            }
+        }
+        producer.join().unwrap();
+        assert_eq!(q.len(), 0);
+    }
+}

@@ -1,0 +1,68 @@
+//! What the tests of the engine share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use zk_client::{Delivery, Engine, Handle, Queue, Settings, WatchedEvent};
+use zk_proto::connect_string::ConnectString;
+use zk_proto::op::Request;
+use zk_proto::Code;
+use zk_testkit::{ClientFrame, Peer};
+
+/// An item of a queue: what was delivered.
+pub(crate) struct Item(pub(crate) Delivery);
+
+impl From<Delivery> for Item {
+    fn from(delivery: Delivery) -> Item {
+        Item(delivery)
+    }
+}
+
+/// A handle with what it needs.
+pub(crate) struct Client {
+    pub(crate) handle: Handle,
+    pub(crate) queue: Arc<Queue<Item>>,
+}
+
+impl Client {
+    /// A session timeout of 1.5 s is asked for, and watcher 1 hears of session events.
+    pub(crate) fn connect(hosts: &str) -> Client {
+        Client::on(&Engine::start().unwrap(), hosts)
+    }
+
+    pub(crate) fn on(engine: &Arc<Engine>, hosts: &str) -> Client {
+        let queue = Arc::new(Queue::new().unwrap());
+        let mut settings = Settings::new(ConnectString::parse(hosts.as_bytes()).unwrap());
+        settings.session_timeout = Duration::from_millis(1_500);
+        settings.default_watcher = Some(1);
+        let handle = Handle::open(engine, settings, queue.clone()).unwrap();
+        Client { handle, queue }
+    }
+
+    /// A blocking request; its code.
+    pub(crate) fn call(&self, request: &Request<'_>) -> Code {
+        match self.handle.submit(request, None).and_then(|ticket| self.handle.wait(ticket)) {
+            Ok(_) => Code::OK,
+            Err(failure) => failure.code,
+        }
+    }
+
+    /// The next event, within ten seconds.
+    pub(crate) fn event(&self) -> (u64, WatchedEvent) {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(Item(Delivery::Watch { watcher, event })) = self.queue.pop() {
+                return (watcher, event);
+            }
+            assert!(Instant::now() < give_up, "no event within ten seconds");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+pub(crate) const GET: Request<'_> = Request::GetData { path: b"/n", watch: false };
+pub(crate) const SET: Request<'_> = Request::SetData { path: b"/n", data: Some(b"x"), version: -1 };
+
+/// Answers everything as if there were no node.
+pub(crate) fn no_node(_: &mut Peer, _: &ClientFrame) -> (Code, Vec<u8>) {
+    (Code::NO_NODE, Vec::new())
+}

@@ -1,0 +1,6 @@
+//! The engine against scripted servers on real sockets.
+
+mod blocking;
+mod common;
+mod forking;
+mod lifetime;
