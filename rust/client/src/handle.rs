@@ -34,6 +34,8 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
     /// The longest request, in bytes.
     pub jute_maxbuffer: usize,
+    /// Take a session as expired once it has been cut off for longer than its timeout.
+    pub expire_by_clock: bool,
     /// Who hears of session events.
     pub default_watcher: Option<u64>,
 }
@@ -48,6 +50,7 @@ impl Settings {
             read_only: false,
             request_timeout: None,
             jute_maxbuffer: 0xf_ffff,
+            expire_by_clock: false,
             default_watcher: None,
         }
     }
@@ -99,6 +102,7 @@ impl Handle {
             read_only: settings.read_only,
             request_timeout: settings.request_timeout,
             jute_maxbuffer: settings.jute_maxbuffer,
+            expire_by_clock: settings.expire_by_clock,
             seed: fastrand::u64(..),
         };
         let session = Session::new(config, clock::now());
@@ -224,6 +228,12 @@ impl Handle {
     /// Whether the session is over: expired, authentication refused, closed.
     pub fn is_unrecoverable(&self) -> bool {
         self.lock().session.over().is_some()
+    }
+
+    /// Whether the session has been cut off for longer than its timeout, so that servers have
+    /// probably expired it.
+    pub fn is_session_suspect(&self) -> bool {
+        self.lock().session.is_suspect(clock::now())
     }
 
     /// The server in use, as it stands in the connect string.

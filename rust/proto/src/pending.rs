@@ -4,10 +4,25 @@ use crate::op::ReplyKind;
 use crate::time::Time;
 use std::collections::VecDeque;
 
+/// Which watch a request leaves, depending on its reply.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum WatchRule {
+    /// getData: on success.
+    Data,
+    /// exists: another kind when the node is not there.
+    Exists,
+    /// getChildren: on success.
+    Child,
+    /// addWatch: whether there is a node or not.
+    Persistent,
+    /// addWatch of the recursive mode.
+    Recursive,
+}
+
 /// The watch that a request leaves when its reply says so.
 #[derive(Debug)]
 pub(crate) struct WatchWish {
-    pub(crate) opcode: i32,
+    pub(crate) rule: WatchRule,
     pub(crate) path: Box<[u8]>,
     pub(crate) watcher: u64,
 }

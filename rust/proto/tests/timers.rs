@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use zk_proto::op::Request;
-use zk_proto::session::Action;
+use zk_proto::session::{Action, Output};
 use zk_proto::{opcode, Code, EventType, KeeperState};
 use zk_testkit::{config, event_frame, Pair};
 
@@ -103,4 +103,40 @@ fn a_tiny_timeout_does_not_make_the_timers_spin() {
     pair.accept();
     pair.feed(&zk_testkit::handshake(1, 7));
     pair.advance(Duration::from_secs(1));
+}
+
+#[test]
+fn a_session_cut_off_for_its_timeout_is_suspect_but_not_over() {
+    let mut pair = Pair::connected();
+    pair.advance(MS(500));
+    pair.cut();
+    assert!(!pair.session.is_suspect(pair.now + MS(2_499)));
+    assert!(pair.session.is_suspect(pair.now + MS(2_500)), "three seconds after the last byte read");
+    pair.advance(MS(10_000));
+    assert!(pair.session.over().is_none());
+    pair.connect();
+    assert!(!pair.session.is_suspect(pair.now));
+}
+
+#[test]
+fn a_session_that_goes_by_the_clock_expires_with_it() {
+    let by_clock = zk_proto::session::Config { expire_by_clock: true, ..config("a") };
+    let mut pair = Pair::new(by_clock.clone());
+    pair.advance(MS(10_000));
+    assert!(pair.session.over().is_none(), "there is no session yet that could expire");
+    let mut pair = Pair::new(by_clock);
+    pair.connect();
+    pair.cut();
+    pair.outputs();
+    pair.advance(MS(2_999));
+    assert!(pair.session.over().is_none());
+    let token = pair.submit(&GET, None);
+    pair.advance(MS(1));
+    assert_eq!(pair.session.state(), KeeperState::EXPIRED);
+    match &pair.outputs()[..] {
+        [Output::Completed { token: t, result: Err(f) }, Output::State(KeeperState::EXPIRED)] => {
+            assert_eq!((*t, f.code), (token, Code::SESSION_EXPIRED));
+        }
+        other => panic!("{other:?}"),
+    }
 }

@@ -1,7 +1,7 @@
 //! Watches: set by replies, fired by events, armed again on every connection behind authentication.
 
 use bytes::Bytes;
-use zk_proto::op::Request;
+use zk_proto::op::{AddWatchMode, Request};
 use zk_proto::record::SetWatches;
 use zk_proto::session::{Output, WatchedEvent};
 use zk_proto::{opcode, Code, EventType, KeeperState};
@@ -197,4 +197,29 @@ fn those_who_are_armed_are_known_when_the_session_ends() {
     pair.accept();
     pair.feed(&handshake(0, 0));
     assert_eq!(pair.session.armed_watchers(), [1]);
+}
+
+#[test]
+fn persistent_watches_stay_and_are_replayed_by_the_newer_packet() {
+    let mut pair = Pair::connected();
+    for (watcher, path, mode) in
+        [(1, &b"/p"[..], AddWatchMode::Persistent), (2, b"/r", AddWatchMode::PersistentRecursive)]
+    {
+        pair.submit(&Request::AddWatch { path, mode }, Some(watcher));
+        pair.reply(watcher as i32, 1, Code::OK, b"\0\0\0\0");
+    }
+    pair.outputs();
+    for _ in 0..2 {
+        pair.feed(&event_frame(EventType::CHILD, b"/p"));
+        pair.feed(&event_frame(EventType::CREATED, b"/r/deep/down"));
+        assert_eq!(watchers(&pair.outputs()), [1, 2]);
+    }
+    pair.cut();
+    pair.connect();
+    let sent = pair.sent();
+    let replay = sent.last().unwrap();
+    assert_eq!(replay.opcode, opcode::SET_WATCHES2);
+    let (_, kinds) = SetWatches::decode(replay.opcode, replay.body.clone()).unwrap();
+    assert_eq!(kinds[3].iter().collect::<Vec<_>>(), [b"/p"]);
+    assert_eq!(kinds[4].iter().collect::<Vec<_>>(), [b"/r"]);
 }

@@ -23,6 +23,7 @@ pub fn config(hosts: &str) -> Config {
         read_only: false,
         request_timeout: None,
         jute_maxbuffer: 0xf_ffff,
+        expire_by_clock: false,
         seed: 1,
     }
 }

@@ -2,10 +2,11 @@
 
 use super::{Action, Output, Phase, Session};
 use crate::event::KeeperState;
+use crate::pending::{WatchRule, WatchWish};
 use crate::record::{ConnectRequest, ConnectResponse, SetWatches};
 use crate::time::Time;
 use crate::watches::WatchKind;
-use crate::{opcode, Code};
+use crate::Code;
 use std::time::Duration;
 
 /// Paths of one setWatches packet: a longer one might be over the server's limit for requests.
@@ -70,6 +71,7 @@ impl Session {
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };
         if up_since.is_some() {
+            self.cut_off_since = Some(self.last_read);
             self.outputs.push_back(Output::State(KeeperState::CONNECTING));
         }
     }
@@ -103,7 +105,9 @@ impl Session {
             self.lose(now, true);
             return;
         }
-        if refused || (self.id != 0 && response.session_id != self.id) {
+        // Ids of read-only servers say nothing about the session that they can't renew.
+        let another = self.id != 0 && response.session_id != self.id && !response.read_only;
+        if refused || another {
             self.lose_for_good(Code::SESSION_EXPIRED);
             return;
         }
@@ -118,6 +122,7 @@ impl Session {
         }
         self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         self.phase = Phase::Established { since: now, read_only: response.read_only };
+        self.cut_off_since = None;
         // Authentication first: without it the server would not report events on protected nodes.
         self.replay_auth(now);
         self.replay_watches(now);
@@ -155,13 +160,15 @@ impl Session {
 
     /// Registers the watch that a reply says the server has set. Source: `WatchRegistration` of the
     /// Java client.
-    pub(super) fn register_watch(&mut self, opcode: i32, path: &[u8], watcher: u64, code: Code) {
-        let kind = match (opcode, code) {
-            (opcode::GET_DATA | opcode::EXISTS, Code::OK) => WatchKind::Data,
-            (opcode::EXISTS, Code::NO_NODE) => WatchKind::Exist,
-            (opcode::GET_CHILDREN | opcode::GET_CHILDREN2, Code::OK) => WatchKind::Child,
+    pub(super) fn register_watch(&mut self, wish: &WatchWish, code: Code) {
+        let kind = match (wish.rule, code) {
+            (WatchRule::Data | WatchRule::Exists, Code::OK) => WatchKind::Data,
+            (WatchRule::Exists, Code::NO_NODE) => WatchKind::Exist,
+            (WatchRule::Child, Code::OK) => WatchKind::Child,
+            (WatchRule::Persistent, Code::OK | Code::NO_NODE) => WatchKind::Persistent,
+            (WatchRule::Recursive, Code::OK | Code::NO_NODE) => WatchKind::Recursive,
             _ => return,
         };
-        self.watches.add(kind, path, watcher);
+        self.watches.add(kind, &wish.path, wish.watcher);
     }
 }

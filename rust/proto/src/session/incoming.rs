@@ -109,7 +109,7 @@ impl Session {
             Err(Failure::new(header.code))
         };
         if let Some(wish) = pending.watch {
-            self.register_watch(wish.opcode, &wish.path, wish.watcher, header.code);
+            self.register_watch(&wish, header.code);
         }
         if let Some(token) = pending.token {
             self.outputs.push_back(Output::Completed { token, result });

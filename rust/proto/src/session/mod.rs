@@ -53,6 +53,9 @@ pub struct Config {
     /// The longest request, and the longest reply where it is over 64 MiB, in bytes without the
     /// four of the length.
     pub jute_maxbuffer: usize,
+    /// Take a session as expired once it has been cut off for longer than its timeout, without the
+    /// server's word for it.
+    pub expire_by_clock: bool,
     /// Seed of the order of servers and of the jitter of pauses.
     pub seed: u64,
 }
@@ -156,6 +159,8 @@ pub struct Session {
     passwd: [u8; 16],
     timeout: Duration,
     last_zxid: i64,
+    /// Since when nothing was heard of the server, while an established connection is lost.
+    cut_off_since: Option<Time>,
 
     auth: AuthList,
     watches: Watches,
@@ -195,6 +200,7 @@ impl Session {
             passwd,
             timeout: config.session_timeout,
             last_zxid: 0,
+            cut_off_since: None,
             auth: AuthList::default(),
             watches: Watches::default(),
             xids: XidCounter::default(),
@@ -269,6 +275,13 @@ impl Session {
     /// Whether requests go straight to the server.
     fn is_established(&self) -> bool {
         self.is_connected() && self.closing.is_none()
+    }
+
+    /// Whether the session has been cut off for longer than its timeout: servers have probably
+    /// expired it, and what depends on it (a lock) must be taken as lost. It may still turn out to
+    /// live: only a server's word ends it (or [`Config::expire_by_clock`]).
+    pub fn is_suspect(&self, now: Time) -> bool {
+        self.over().is_none() && self.suspect_at().is_some_and(|at| at <= now)
     }
 
     /// The code that every further request is answered with, once the session is over.

@@ -1,9 +1,9 @@
 //! Requests of the user: in, out to the server, given up, and the end of all.
 
 use super::{Action, Failure, Output, Phase, Session};
-use crate::op::{ReplyKind, Request};
+use crate::op::{AddWatchMode, ReplyKind, Request};
 use crate::opcode;
-use crate::pending::{Pending, WatchWish};
+use crate::pending::{Pending, WatchRule, WatchWish};
 use crate::time::Time;
 use crate::Code;
 use std::collections::VecDeque;
@@ -37,10 +37,8 @@ impl Session {
     ) -> Result<(), Failure> {
         self.usable()?;
         let within = within.or(self.config.request_timeout).unwrap_or(self.timeout * 3);
-        let watch = match (watcher, request.path()) {
-            (Some(watcher), Some(path)) => {
-                Some(WatchWish { opcode: request.opcode(), path: path.into(), watcher })
-            }
+        let watch = match (watcher, watch_rule(request), request.path()) {
+            (Some(watcher), Some(rule), Some(path)) => Some(WatchWish { rule, path: path.into(), watcher }),
             _ => None,
         };
         let pending = Pending {
@@ -211,5 +209,19 @@ impl Session {
             self.config.jute_maxbuffer
         );
         Err(Failure { detail: Some(detail), ..Failure::new(Code::BAD_ARGUMENTS) })
+    }
+}
+
+/// The watch that a request may leave; none if it does not ask for one.
+fn watch_rule(request: &Request<'_>) -> Option<WatchRule> {
+    match request {
+        Request::GetData { watch: true, .. } | Request::GetConfig { watch: true } => Some(WatchRule::Data),
+        Request::Exists { watch: true, .. } => Some(WatchRule::Exists),
+        Request::GetChildren { watch: true, .. } | Request::GetChildren2 { watch: true, .. } => {
+            Some(WatchRule::Child)
+        }
+        Request::AddWatch { mode: AddWatchMode::Persistent, .. } => Some(WatchRule::Persistent),
+        Request::AddWatch { mode: AddWatchMode::PersistentRecursive, .. } => Some(WatchRule::Recursive),
+        _ => None,
     }
 }

@@ -18,12 +18,17 @@ impl Session {
             Phase::Established { .. } => Some(self.ping_at().min(self.dead_at())),
             Phase::Over(_) => None,
         };
-        [phase, self.connect_by, self.pending.next_deadline()].into_iter().flatten().min()
+        let expiry = self.suspect_at().filter(|_| self.config.expire_by_clock && self.over().is_none());
+        [phase, expiry, self.connect_by, self.pending.next_deadline()].into_iter().flatten().min()
     }
 
     /// Time has passed. Bytes that have arrived must be fed first: a process that was stopped for
     /// long finds the server's word in the socket, and it counts.
     pub fn handle_timeout(&mut self, now: Time) {
+        if self.config.expire_by_clock && self.is_suspect(now) {
+            self.lose_for_good(Code::SESSION_EXPIRED);
+            return;
+        }
         match self.phase {
             Phase::Pausing { until } if until <= now => self.connect(now),
             Phase::Connecting { deadline } | Phase::Handshaking { deadline } if deadline <= now => {
@@ -40,6 +45,11 @@ impl Session {
             self.fail(token, Code::OPERATION_TIMEOUT, write);
         }
         self.give_up_waiting(now);
+    }
+
+    /// When a session that is cut off has lived on its timeout without a word of a server.
+    pub(super) fn suspect_at(&self) -> Option<Time> {
+        self.cut_off_since.map(|since| since + self.timeout)
     }
 
     /// A third of the timeout after the last thing written, whatever was read since and whatever is
