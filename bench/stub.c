@@ -1,0 +1,174 @@
+/* A responder that answers at once, so that a client's own cost shows.
+ *
+ *     stub PORT
+ *
+ * Knows the handshake, ping, getData (always the same 100 bytes), exists, setData and
+ * closeSession; everything else gets error -6. For measurements only. Ends when
+ * its standard input does. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include "wire.h"
+
+enum { EXISTS = 3, GET_DATA = 4, SET_DATA = 5, PING = 11, CLOSE_SESSION = -11, UNIMPLEMENTED = -6 };
+enum { DATA_LENGTH = 100, STAT_LENGTH = 68, OUT_SIZE = 1 << 20, LONGEST_REPLY = 256 };
+
+struct client {
+    int fd, greeted;
+    size_t have;
+    char in[1 << 18];
+};
+
+static int epoll;
+static uint64_t zxid = 1;
+static char out[OUT_SIZE], *out_end;
+
+static void put64(char *at, uint64_t value)
+{
+    put32(at, value >> 32);
+    put32(at + 4, (uint32_t)value);
+}
+
+static void add_stat(void)
+{
+    char *at = out_end;
+    memset(at, 0, STAT_LENGTH);
+    put64(at, 1);                     /* czxid */
+    put64(at + 8, 1);                 /* mzxid */
+    put64(at + 16, 1700000000000);    /* ctime */
+    put64(at + 24, 1700000000000);    /* mtime */
+    put32(at + 52, DATA_LENGTH);
+    put64(at + 60, 1);                /* pzxid */
+    out_end += STAT_LENGTH;
+}
+
+/* ConnectResponse: version, timeout, session id, password, read-only */
+static void answer_handshake(void)
+{
+    char *at = out_end;
+    memset(at, 0, 41);
+    put32(at, 37);
+    put32(at + 8, 10000);
+    put64(at + 12, 0x1234567);
+    put32(at + 20, 16);
+    memset(at + 24, 7, 16);
+    out_end += 41;
+}
+
+/* Returns whether that was the last one. */
+static int answer_request(const char *request)
+{
+    char *start = out_end;
+    int32_t op = get32(request + 4);
+    out_end += 20;
+    put32(start + 4, get32(request)); /* xid */
+    put64(start + 8, zxid);
+    put32(start + 16, 0);
+    if (op == GET_DATA) {
+        put32(out_end, DATA_LENGTH);
+        memset(out_end + 4, 'x', DATA_LENGTH);
+        out_end += 4 + DATA_LENGTH;
+        add_stat();
+    } else if (op == EXISTS || op == SET_DATA) {
+        zxid += op == SET_DATA;
+        add_stat();
+    } else if (op != PING && op != CLOSE_SESSION) {
+        put32(start + 16, UNIMPLEMENTED);
+    }
+    put32(start, out_end - start - 4);
+    return op == CLOSE_SESSION;
+}
+
+static int flush_to(int fd)
+{
+    char *at = out;
+    while (at < out_end) {
+        ssize_t put = send(fd, at, out_end - at, MSG_NOSIGNAL);
+        if (put <= 0)
+            return 0;
+        at += put;
+    }
+    out_end = out;
+    return 1;
+}
+
+/* Returns 0 when the connection is over. */
+static int serve(struct client *client)
+{
+    ssize_t got = read(client->fd, client->in + client->have, sizeof client->in - client->have);
+    if (got <= 0)
+        return 0;
+    client->have += got;
+    size_t at = 0;
+    int last = 0;
+    out_end = out;
+    while (!last && client->have - at >= 4 && client->have - at >= get32(client->in + at) + 4) {
+        const char *frame = client->in + at;
+        at += get32(frame) + 4;
+        if (client->greeted)
+            last = answer_request(frame + 4);
+        else
+            answer_handshake();
+        client->greeted = 1;
+        if (out_end + LONGEST_REPLY > out + OUT_SIZE && !flush_to(client->fd))
+            return 0;
+    }
+    memmove(client->in, client->in + at, client->have - at);
+    client->have -= at;
+    return flush_to(client->fd) && !last;
+}
+
+static void watch(int fd, void *data)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = data};
+    /* EPERM: a standard input that is a file never ends */
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) && errno != EPERM) {
+        perror("epoll_ctl");
+        exit(1);
+    }
+}
+
+static void welcome(int listener)
+{
+    int one = 1, fd = accept(listener, NULL, NULL);
+    struct client *client = calloc(1, sizeof *client);
+    if (fd < 0 || !client)
+        exit(1);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    client->fd = fd;
+    watch(fd, client);
+}
+
+int main(int argc, char **argv)
+{
+    int one = 1, listener = socket(AF_INET, SOCK_STREAM, 0), input = STDIN_FILENO;
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(argc > 1 ? atoi(argv[1]) : 0)};
+    inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (argc < 2 || bind(listener, (void *)&address, sizeof address) || listen(listener, 128)) {
+        perror("stub PORT");
+        return 1;
+    }
+    epoll = epoll_create1(0);
+    watch(listener, &listener);
+    watch(input, &input);
+    for (;;) {
+        struct epoll_event events[64];
+        int n = epoll_wait(epoll, events, 64, -1);
+        for (int i = 0; i < n; i++) {
+            void *who = events[i].data.ptr;
+            if (who == &input) {
+                if (read(input, out, sizeof out) <= 0)
+                    return 0;
+            } else if (who == &listener) {
+                welcome(listener);
+            } else if (!serve(who)) {
+                close(((struct client *)who)->fd);
+                free(who);
+            }
+        }
+    }
+}

@@ -1,0 +1,83 @@
+package ZooKeeper::Test::Server::Config;
+use strict;
+use warnings;
+
+use Carp       ();
+use File::Path ();
+
+our $VERSION  = '0.2.0';
+our @CARP_NOT = ('ZooKeeper::Test::Server');
+
+# Lays out the directory of server $n (from 0): zoo.cfg, data/, tmp/. $wanted has
+# the settings of ZooKeeper::Test::Server, and the ports of all servers.
+sub write_home {
+    my ( $home, $n, $wanted ) = @_;
+    File::Path::make_path( "$home/data", "$home/tmp" );
+    _write( "$home/zoo.cfg",   _zoo_cfg( $home, $n, $wanted ) );
+    _write( "$home/data/myid", $n + 1 . "\n" ) if @{ $wanted->{ports} } > 1;
+    return;
+}
+
+# Java's system properties: what zoo.cfg can't say in every version.
+sub properties {
+    my ( $home, $wanted ) = @_;
+    return {
+        'java.io.tmpdir'                 => "$home/tmp",
+        'zookeeper.extendedTypesEnabled' => 'true',
+        'zookeeper.preAllocSize'         => 1024,          # KiB, instead of 64 MiB a log file
+        'zookeeper.forceSync'            => 'no',          # killed processes lose nothing by it
+        'zookeeper.cnxTimeout'           => 1000,
+        'org.apache.logging.log4j.level' => 'INFO',
+        $wanted->{read_only} ? ( 'readonlymode.enabled' => 'true' ) : (),
+    };
+}
+
+sub _zoo_cfg {
+    my ( $home, $n, $wanted ) = @_;
+    my @ports  = @{ $wanted->{ports} };
+    my %config = (
+        tickTime                 => $wanted->{tick_time},
+        initLimit                => 20,
+        syncLimit                => 4,
+        minSessionTimeout        => $wanted->{tick_time},
+        maxSessionTimeout        => 600_000,
+        maxClientCnxns           => 0,
+        dataDir                  => "$home/data",
+        'admin.enableServer'     => 'false',
+        '4lw.commands.whitelist' => '*',
+        reconfigEnabled          => 'true',
+    );
+    if ( @ports == 1 ) {
+        @config{qw(clientPort clientPortAddress)} = ( $ports[0]{client}, '127.0.0.1' );
+    }
+    else {
+        for my $m ( 0 .. $#ports ) {
+            my ( $client, $quorum, $election ) = @{ $ports[$m] }{qw(client quorum election)};
+            $config{ 'server.' . ( $m + 1 ) } = "127.0.0.1:$quorum:$election:participant;127.0.0.1:$client";
+        }
+    }
+    %config = ( %config, %{ $wanted->{config} } );
+    return join '', map { "$_=$config{$_}\n" } grep { defined $config{$_} } sort keys %config;
+}
+
+sub _write {
+    my ( $name, $text ) = @_;
+    open my $file, '>', $name or Carp::croak("$name: $!");
+    print {$file} $text;
+    close $file or Carp::croak("$name: $!");
+    return;
+}
+
+1;
+
+__END__
+
+=head1 NAME
+
+ZooKeeper::Test::Server::Config - what a test server is told
+
+=head1 DESCRIPTION
+
+Internal to L<ZooKeeper::Test::Server>.
+
+=cut

@@ -1,0 +1,18 @@
+# MANIFEST names every file of the repository that MANIFEST.SKIP does not leave out,
+# and nothing else.
+use strict;
+use warnings;
+
+use Test::More;
+use ExtUtils::Manifest qw(maniread maniskip);
+use lib 'xt/lib';
+use Files qw(all_files);
+
+my $skip     = maniskip('MANIFEST.SKIP');
+my %expected = map { $_ => 1 } grep { !$skip->($_) } all_files();
+my $listed   = maniread('MANIFEST');
+
+is join( "\n", sort grep { !exists $listed->{$_} } keys %expected ), '', 'no file is missing in MANIFEST';
+is join( "\n", sort grep { !$expected{$_} } keys %{$listed} ), '', 'MANIFEST names no file that is not there';
+
+done_testing;
