@@ -1,0 +1,263 @@
+//! ZooKeeper::Channel: the queue between the engine and a dispatcher.
+//!
+//! One queue carries what the engine tells (watch events) and what Perl sends itself, so that both
+//! come out in the order in which they went in. Perl takes one item per call: a callback that dies,
+//! or that calls back into the dispatcher, always finds the rest.
+
+use crate::args::argument;
+use crate::boot::Sub;
+use crate::fork::generation;
+use crate::guard::guarded;
+use crate::perl::{attachable, callback, Call, Found, Key, Perl, Sv};
+use crate::thrown::Thrown;
+use libperl_sys as sys;
+use std::cell::Cell;
+use std::os::fd::{FromRawFd, OwnedFd};
+use std::sync::Arc;
+use zk_client::{Delivery, Queue, WatchedEvent};
+
+/// What a queue carries.
+pub(crate) enum Item {
+    /// Told by the engine.
+    Delivery(Delivery),
+    /// Sent by Perl: the scalar itself, with one reference count.
+    Scalar(QueuedSv),
+}
+
+impl From<Delivery> for Item {
+    fn from(delivery: Delivery) -> Item {
+        Item::Delivery(delivery)
+    }
+}
+
+/// A scalar on its way through a queue.
+pub(crate) struct QueuedSv(Sv);
+
+// SAFETY: only the thread of the channel's object pushes and pops scalars (a clone in an ithread is
+// inert), and it takes them all out before it lets go of the queue. Other threads move the item at
+// most inside the queue.
+unsafe impl Send for QueuedSv {}
+
+/// The Rust side of a ZooKeeper::Channel.
+pub(crate) struct Channel {
+    /// From `Arc::into_raw`: the engine's sessions hold the queue too.
+    queue: Cell<*const Queue<Item>>,
+    generation: Cell<u32>,
+    /// Paths of events are text: set by a handle that was opened with `utf8`.
+    utf8: Cell<bool>,
+}
+
+impl Channel {
+    fn new() -> std::io::Result<Channel> {
+        Ok(Channel {
+            queue: Cell::new(Arc::into_raw(Arc::new(Queue::new()?))),
+            generation: Cell::new(generation()),
+            utf8: Cell::new(false),
+        })
+    }
+
+    /// The queue of this process. In a forked child a fresh one, on the wake-up descriptor that the
+    /// atfork handler has put under the old number; the parent's is left as it is, since one of its
+    /// threads may have been at work in it.
+    fn queue(&self) -> &Queue<Item> {
+        if self.generation.get() != generation() {
+            self.generation.set(generation());
+            // SAFETY: as below; and the descriptor is nobody else's, as the old queue is never
+            // dropped.
+            let fresh = unsafe {
+                let fd = (*self.queue.get()).as_raw_fd();
+                Queue::on_fd(OwnedFd::from_raw_fd(fd))
+            };
+            self.queue.set(Arc::into_raw(Arc::new(fresh)));
+        }
+        // SAFETY: the pointer holds a count, which `freed` alone gives back.
+        unsafe { &*self.queue.get() }
+    }
+
+    /// The queue as the engine holds it.
+    pub(crate) fn sink(&self) -> Arc<Queue<Item>> {
+        let queue: *const _ = self.queue();
+        // SAFETY: from Arc::into_raw, and the count that it holds is kept.
+        unsafe {
+            Arc::increment_strong_count(queue);
+            Arc::from_raw(queue)
+        }
+    }
+
+    /// Decode paths of events from now on.
+    pub(crate) fn decode_paths(&self, yes: bool) {
+        self.utf8.set(yes);
+    }
+}
+
+attachable!(Channel, freed);
+
+/// The object is gone. The engine may hold the queue for longer, but what it drops may be dropped
+/// on any thread, so the scalars leave now.
+fn freed(channel: Channel, perl: Perl) {
+    if channel.generation.get() != generation() {
+        return; // the parent's queue, never used here: its locks are not ours to touch
+    }
+    // SAFETY: the count that `new` or `queue` put there.
+    let queue = unsafe { Arc::from_raw(channel.queue.get()) };
+    while let Some(item) = queue.pop() {
+        if let Item::Scalar(QueuedSv(sv)) = item {
+            sv.release(perl); // perl keeps what a destructor throws
+        }
+    }
+}
+
+pub(crate) const SUBS: &[Sub] = &[
+    (c"ZooKeeper::Channel::new", Some(new)),
+    (c"ZooKeeper::Channel::send", Some(send)),
+    (c"ZooKeeper::Channel::recv", Some(recv)),
+    (c"ZooKeeper::Channel::size", Some(size)),
+    (c"ZooKeeper::Channel::_fd", Some(fd)),
+    (c"ZooKeeper::Channel::_clear", Some(clear)),
+    (c"ZooKeeper::Channel::_session_events", Some(session_events)),
+];
+
+/// The object's channel; `None` in an ithread that inherited the object.
+fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
+    let object = perl.argument(call, 0);
+    match perl.attached::<Channel>(object) {
+        // SAFETY: the argument keeps the object alive; the methods that run Perl code with it in
+        // hand don't use it afterwards.
+        Found::Live(channel) => Some(unsafe { &*channel }),
+        Found::Inert => None,
+        Found::Nothing => Thrown::not_initialised(perl, method, "ZooKeeper::Channel").throw(perl),
+    }
+}
+
+callback! {
+    /// `ZooKeeper::Channel->new`
+    fn new(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let class = perl.argument(call, 0);
+        if class.is_reference() || !class.is_defined() {
+            Thrown::croak(perl, "new: call it as ZooKeeper::Channel->new").throw(perl)
+        }
+        let object = perl.new_object(class);
+        let made = guarded(|| {
+            Channel::new()
+                .map(|channel| Box::into_raw(Box::new(channel)))
+                .map_err(|e| e.raw_os_error().unwrap_or(libc::EIO))
+        });
+        match made {
+            Ok(Ok(channel)) => {
+                // SAFETY: just made by Box::into_raw.
+                perl.attach(object, unsafe { Box::from_raw(channel) });
+                perl.leave_with(call, object);
+            }
+            Ok(Err(errno)) => Thrown::raise(perl, "new", errno, None).throw(perl),
+            Err(panicked) => Thrown::panic(perl, panicked).throw(perl),
+        }
+    }
+}
+
+callback! {
+    /// `$channel->send(@scalars)`
+    fn send(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let Some(channel) = channel(perl, call, "send") else {
+            Thrown::croak(perl, "send: a channel can't be used in another thread").throw(perl)
+        };
+        let queue = channel.queue();
+        // With signals blocked: a jump out of the middle of a push would block the queue for ever.
+        let pushed = guarded(|| {
+            for index in 1..call.items {
+                let sv = perl.argument(call, index).retain();
+                queue.push(Item::Scalar(QueuedSv(sv)));
+            }
+        });
+        match pushed {
+            Ok(()) => perl.leave(call, 0),
+            Err(panicked) => Thrown::panic(perl, panicked).throw(perl),
+        }
+    }
+}
+
+callback! {
+    /// `$channel->recv`: the oldest item, undef when there is none.
+    fn recv(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let item = channel(perl, call, "recv").and_then(|c| c.queue().pop().map(|i| (i, c)));
+        let sv = match item {
+            None => perl.undef(),
+            Some((Item::Scalar(QueuedSv(sv)), _)) => sv.mortal(perl),
+            Some((Item::Delivery(Delivery::Watch { watcher, event }), channel)) => {
+                event_hash(perl, watcher, &event, channel.utf8.get())
+            }
+        };
+        perl.leave_with(call, sv);
+    }
+}
+
+callback! {
+    /// `$channel->size`
+    fn size(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let len = channel(perl, call, "size").map_or(0, |c| c.queue().len());
+        let sv = perl.new_integer(len as i64).mortal(perl);
+        perl.leave_with(call, sv);
+    }
+}
+
+callback! {
+    /// `$channel->_fd`: readable while there is an item.
+    fn fd(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let fd = channel(perl, call, "_fd").map_or(-1, |c| c.queue().as_raw_fd());
+        let sv = perl.new_integer(fd.into()).mortal(perl);
+        perl.leave_with(call, sv);
+    }
+}
+
+callback! {
+    /// `$channel->_clear`: takes a wake-up note of the descriptor; it comes back if items are left.
+    fn clear(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        if let Some(channel) = channel(perl, call, "_clear") {
+            channel.queue().clear();
+        }
+        perl.leave(call, 0);
+    }
+}
+
+callback! {
+    /// `$channel->_session_events($bool)`
+    fn session_events(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let yes = argument(perl, call, 1).is_true(perl);
+        if let Some(channel) = channel(perl, call, "_session_events") {
+            channel.queue().set_wants_session_events(yes);
+        }
+        perl.leave(call, 0);
+    }
+}
+
+static TYPE: Key = Key::new("type");
+static STATE: Key = Key::new("state");
+static PATH: Key = Key::new("path");
+static WATCHER: Key = Key::new("watcher");
+
+/// At boot.
+pub(crate) fn prepare_keys(perl: Perl) {
+    for key in [&TYPE, &STATE, &PATH, &WATCHER] {
+        key.prepare(perl);
+    }
+}
+
+/// Fresh plain values only: it can't die, and so may stand next to the event.
+fn event_hash(perl: Perl, watcher: u64, event: &WatchedEvent, utf8: bool) -> Sv {
+    let (hash, reference) = perl.new_hash(4);
+    hash.store(perl, &TYPE, perl.new_integer(event.kind.0.into()));
+    hash.store(perl, &STATE, perl.new_integer(event.state.0.into()));
+    let path = match &event.path {
+        Some(path) => perl.new_string(path, utf8),
+        None => perl.new_undef(),
+    };
+    hash.store(perl, &PATH, path);
+    hash.store(perl, &WATCHER, perl.new_unsigned(watcher));
+    reference
+}

@@ -1,0 +1,78 @@
+//! The engine of this process: made when the first handle needs it, left behind by a fork.
+
+use crate::guard::guarded;
+use crate::perl::{callback, signals, Perl};
+use libperl_sys as sys;
+use once_cell::sync::OnceCell;
+use std::io;
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::Arc;
+use std::time::Duration;
+use zk_client::Engine;
+
+/// How long the sessions that are still open at exit may take to say goodbye, all together.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+type Slot = OnceCell<Arc<Engine>>;
+
+/// Never freed: a forked child can't know whether a lock inside is held by a thread that it hasn't.
+static CURRENT: AtomicPtr<Slot> = AtomicPtr::new(null_mut());
+
+/// The engine, started if it has to be.
+pub(crate) fn engine() -> io::Result<&'static Arc<Engine>> {
+    let mut slot = CURRENT.load(Ordering::Acquire);
+    if slot.is_null() {
+        let fresh = Box::into_raw(Box::new(Slot::new()));
+        match CURRENT.compare_exchange(null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => slot = fresh,
+            Err(winner) => {
+                // SAFETY: nobody else has seen it.
+                drop(unsafe { Box::from_raw(fresh) });
+                slot = winner;
+            }
+        }
+    }
+    // SAFETY: slots that were published are never freed.
+    unsafe { &*slot }.get_or_try_init(|| {
+        // The IO thread inherits the mask: perl's signal handlers must not run on it, since they
+        // look for an interpreter that only perl's own threads have.
+        let mask = signals::block();
+        let engine = Engine::start();
+        mask.restore();
+        engine
+    })
+}
+
+/// In a forked child: the parent's engine is not ours. An atomic store only.
+pub(crate) fn forget() {
+    CURRENT.store(null_mut(), Ordering::Release);
+}
+
+/// Has the sessions closed that are still open when the program's interpreter ends.
+pub(crate) fn at_exit(perl: Perl) {
+    perl.at_exit(Some(end));
+}
+
+callback! {
+    /// Runs after the objects are gone, so only for handles that no destructor reached (cycles).
+    fn end(perl, _pointer: *mut std::ffi::c_void) {
+        // Ithreads inherit the list of exit callbacks, but their end isn't the program's.
+        if !is_main(perl) {
+            return;
+        }
+        let slot = CURRENT.load(Ordering::Acquire);
+        if slot.is_null() {
+            return;
+        }
+        // SAFETY: as in engine().
+        if let Some(engine) = unsafe { &*slot }.get() {
+            let _ = guarded(|| engine.shutdown(FAREWELL));
+        }
+    }
+}
+
+fn is_main(perl: Perl) -> bool {
+    // SAFETY: written once, when the first interpreter was made.
+    cfg!(not(perl_multiplicity)) || perl.raw() == unsafe { sys::PL_curinterp }
+}

@@ -1,0 +1,66 @@
+//! fork: which process a value belongs to, and what a child does with inherited descriptors.
+
+use crate::engine;
+use crate::guard::caught;
+use std::os::fd::RawFd;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Once;
+use zk_client::forking::{self, Inherited};
+
+/// Counts the forks between the first process and this one. Every value that holds a lock, a
+/// descriptor or a thread's attention remembers the generation it was made in; an XSUB compares
+/// before it touches any of them. (A child that took a lock which the parent's IO thread held at
+/// the moment of the fork would wait for ever.)
+static GENERATION: AtomicU32 = AtomicU32::new(0);
+
+/// This process's generation.
+pub(crate) fn generation() -> u32 {
+    GENERATION.load(Ordering::Relaxed)
+}
+
+/// Registers the handlers that run around every `fork` of this process. Perl never unloads a
+/// library, so that they stay valid.
+pub(crate) fn install() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        // SAFETY: three functions of this library.
+        unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+    });
+}
+
+extern "C" fn prepare() {
+    let _ = caught(forking::prepare);
+}
+
+extern "C" fn parent() {
+    let _ = caught(forking::parent);
+}
+
+/// Only what is safe in a child of a process with threads: atomics and system calls.
+extern "C" fn child() {
+    GENERATION.fetch_add(1, Ordering::Relaxed);
+    engine::forget();
+    let _ = caught(|| forking::child(&mut inherited));
+}
+
+fn inherited(what: Inherited, fd: RawFd) {
+    // SAFETY: the engine names descriptors that it opened and that nobody else may close. Errors
+    // have nobody to be told to.
+    unsafe {
+        match what {
+            // close, not shutdown: the connection is the parent's too.
+            Inherited::Close => {
+                libc::close(fd);
+            }
+            // The event loop of the program watches this number: it must go on being a wake-up
+            // descriptor, but not the parent's.
+            Inherited::Wake => {
+                let fresh = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
+                if fresh >= 0 {
+                    libc::dup3(fresh, fd, libc::O_CLOEXEC);
+                    libc::close(fresh);
+                }
+            }
+        }
+    }
+}

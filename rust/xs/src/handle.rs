@@ -1,0 +1,132 @@
+//! The handle that a ZooKeeper object owns.
+
+use crate::blocking::Buffers;
+use crate::fork::generation;
+use crate::guard::{caught, guarded};
+use crate::perl::signals::{self, Woken};
+use crate::perl::{attachable, Call, Found, Perl, Sv};
+use crate::thrown::Thrown;
+use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+use zk_client::{Handle, Step};
+use zk_proto::Code;
+
+/// How long the session of a destroyed object may take to say goodbye.
+pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+
+/// A session, as the calls on it share it: a call keeps it alive although its object may go.
+pub(crate) struct Client {
+    handle: ManuallyDrop<Handle>,
+    generation: u32,
+    /// Paths, names and ids are text.
+    pub(crate) utf8: bool,
+    /// How many calls wait in it: more than one when signal handlers make calls.
+    pub(crate) waiting: Cell<u32>,
+    spare: Cell<Option<Box<Buffers>>>,
+}
+
+impl Client {
+    pub(crate) fn new(handle: Handle, utf8: bool) -> Client {
+        Client {
+            handle: ManuallyDrop::new(handle),
+            generation: generation(),
+            utf8,
+            waiting: Cell::new(0),
+            spare: Cell::new(None),
+        }
+    }
+
+    /// The client that a command is for, or why there is none.
+    pub(crate) fn of(perl: Perl, call: Call, op: &'static str) -> Result<&'static Rc<Client>, Thrown> {
+        let inert = "a handle can't be used in another thread";
+        let foreign = "this handle belongs to the parent process: reopen it";
+        let code = Code::INVALID_STATE.0;
+        match perl.attached::<Attached>(perl.argument(call, 0)) {
+            Found::Nothing => Err(Thrown::not_initialised(perl, op, "ZooKeeper")),
+            Found::Inert => Err(Thrown::raise(perl, op, code, Some(inert))),
+            Found::Live(attached) => {
+                // SAFETY: lives until Perl code runs; the frame takes a share before that.
+                let client = unsafe { &(*attached).0 };
+                if client.is_foreign() {
+                    return Err(Thrown::raise(perl, op, code, Some(foreign)));
+                }
+                Ok(client)
+            }
+        }
+    }
+
+    /// The engine's handle. Not to be touched in another process than the one that opened it.
+    pub(crate) fn handle(&self) -> &Handle {
+        &self.handle
+    }
+
+    /// True in a forked child.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.generation != generation()
+    }
+
+    /// Memory of an earlier call.
+    pub(crate) fn spare_buffers(&self) -> Box<Buffers> {
+        self.spare.take().unwrap_or_default()
+    }
+
+    /// Memory for a later call.
+    pub(crate) fn keep_buffers(&self, buffers: Box<Buffers>) {
+        self.spare.set(Some(buffers));
+    }
+
+    /// Ends the session without letting signals in: for destruction, where nobody could be told of
+    /// anything.
+    fn close_quietly(&self) {
+        if self.is_foreign() {
+            return;
+        }
+        let _ = guarded(|| {
+            if self.waiting.get() > 0 {
+                self.handle.release_lead();
+            }
+            // The engine keeps to the time itself; this is the bound in case it does not.
+            let limit = Instant::now() + 2 * FAREWELL;
+            let ticket = self.handle.close(FAREWELL);
+            while let Step::Wait { fd, timeout } = self.handle.step(ticket) {
+                let rest = limit.saturating_duration_since(Instant::now());
+                let timeout = timeout.map_or(rest, |t| t.min(rest));
+                let woken = signals::wait_blocked(fd, Some(timeout));
+                if rest.is_zero() || matches!(woken, Woken::Failed(_)) {
+                    self.handle.abandon(ticket);
+                    break;
+                }
+            }
+        });
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        // In a forked child the handle is left as it is: its locks may be taken for ever, and its
+        // descriptors were closed by the atfork handler.
+        if !self.is_foreign() {
+            // SAFETY: dropped here only.
+            let _ = caught(|| unsafe { ManuallyDrop::drop(&mut self.handle) });
+        }
+    }
+}
+
+/// What the object's magic owns.
+pub(crate) struct Attached(pub(crate) Rc<Client>);
+
+attachable!(Attached, freed);
+
+fn freed(attached: Attached, _perl: Perl) {
+    attached.0.close_quietly();
+}
+
+/// Ends the session that an object has, if any: it is about to get another.
+pub(crate) fn close_former(perl: Perl, object: Sv) {
+    if let Found::Live(attached) = perl.attached::<Attached>(object) {
+        // SAFETY: live, and nothing of Perl runs here.
+        unsafe { &*attached }.0.close_quietly();
+    }
+}

@@ -1,0 +1,116 @@
+//! The argument stack: what `dXSARGS`, `ST`, `EXTEND` and `XSRETURN` are in C.
+
+use super::{Perl, Sv};
+use libperl_sys as sys;
+use sys::thx;
+
+/// Where the arguments of the running XSUB stand, as offsets: the stack moves when it grows.
+#[derive(Clone, Copy)]
+pub(crate) struct Call {
+    /// Offset of the first argument, and of the first result.
+    ax: isize,
+    /// How many arguments there are.
+    pub(crate) items: usize,
+}
+
+impl Perl {
+    /// Takes the arguments of the XSUB that perl has just called. Once per XSUB, first of all.
+    pub(crate) fn enter(self) -> Call {
+        // SAFETY: pp_entersub has pushed a mark, and the arguments stand between it and the top.
+        unsafe {
+            let marks = sys::PL_markstack_ptr_ptr!(self.raw());
+            let mark = **marks as isize;
+            *marks = (*marks).sub(1);
+            let top = (*sys::PL_stack_sp_ptr!(self.raw())).offset_from(*sys::PL_stack_base_ptr!(self.raw()));
+            Call { ax: mark + 1, items: usize::try_from(top - mark).unwrap_or(0) }
+        }
+    }
+
+    /// Argument `index`; undef when there are fewer.
+    pub(crate) fn argument(self, call: Call, index: usize) -> Sv {
+        if index >= call.items {
+            return self.undef();
+        }
+        // SAFETY: index < items, so the slot is inside the stack and filled by the caller.
+        unsafe {
+            let base = *sys::PL_stack_base_ptr!(self.raw());
+            Sv::from_raw(*base.offset(call.ax).add(index))
+        }
+    }
+
+    /// Makes room for this many results.
+    pub(crate) fn reserve(self, call: Call, results: usize) {
+        // SAFETY: stack_grow copies what is below the top; the offsets in `call` stay valid.
+        unsafe {
+            let base = *sys::PL_stack_base_ptr!(self.raw());
+            let sp = *sys::PL_stack_sp_ptr!(self.raw());
+            let need = base.offset(call.ax).add(results);
+            if need > *sys::PL_stack_max_ptr!(self.raw()) {
+                thx::Perl_stack_grow(self.raw(), sp, sp, results as isize);
+            }
+        }
+    }
+
+    /// Stores result `index`; room was made by [`Perl::reserve`], or it stands on an argument.
+    pub(crate) fn result(self, call: Call, index: usize, sv: Sv) {
+        // SAFETY: see above: the slot is inside the stack. Slots above the top are not scanned.
+        unsafe {
+            let base = *sys::PL_stack_base_ptr!(self.raw());
+            *base.offset(call.ax).add(index) = sv.raw();
+        }
+    }
+
+    /// Ends the XSUB with the first `results` slots as its results.
+    pub(crate) fn leave(self, call: Call, results: usize) {
+        // SAFETY: the slots from ax on are filled; ax - 1 is the caller's mark.
+        unsafe {
+            let base = *sys::PL_stack_base_ptr!(self.raw());
+            *sys::PL_stack_sp_ptr!(self.raw()) = base.offset(call.ax - 1).add(results);
+        }
+    }
+
+    /// Ends the XSUB with one result. There is room: every method has its object as an argument.
+    pub(crate) fn leave_with(self, call: Call, sv: Sv) {
+        self.reserve(call, 1);
+        self.result(call, 0, sv);
+        self.leave(call, 1);
+    }
+
+    /// The context of the running XSUB.
+    pub(crate) fn wants_list(self) -> bool {
+        // SAFETY: reads the context of the op that called us.
+        let want = unsafe { thx::Perl_gimme_V(self.raw()) };
+        u32::from(want) == sys::G_LIST
+    }
+
+    /// `PUSHMARK(SP)`
+    pub(super) fn push_mark(self) {
+        // SAFETY: the new mark is written inside the mark stack, grown when it was full.
+        unsafe {
+            let top = (*sys::PL_stack_sp_ptr!(self.raw())).offset_from(*sys::PL_stack_base_ptr!(self.raw()));
+            let marks = sys::PL_markstack_ptr_ptr!(self.raw());
+            *marks = (*marks).add(1);
+            if *marks == *sys::PL_markstack_max_ptr!(self.raw()) {
+                *marks = thx::Perl_markstack_grow(self.raw());
+            }
+            **marks = top as sys::Stack_off_t;
+        }
+    }
+
+    /// `EXTEND` and `PUSHs` for each.
+    pub(super) fn push(self, values: &[Sv]) {
+        // SAFETY: the stack is grown for all of them before they are written.
+        unsafe {
+            let mut sp = *sys::PL_stack_sp_ptr!(self.raw());
+            let room = (*sys::PL_stack_max_ptr!(self.raw())).offset_from(sp);
+            if room < values.len() as isize {
+                sp = thx::Perl_stack_grow(self.raw(), sp, sp, values.len() as isize);
+            }
+            for value in values {
+                sp = sp.add(1);
+                *sp = value.raw();
+            }
+            *sys::PL_stack_sp_ptr!(self.raw()) = sp;
+        }
+    }
+}

@@ -1,0 +1,272 @@
+//! The commands: one row each, and one trampoline for all of them.
+//!
+//! A row says what Perl calls it, what its arguments are, which request they make and what the
+//! reply becomes. To add a command, add a row here (and one in lib/ZooKeeper/Commands.pm).
+
+use crate::args::{Operands, Reader};
+use crate::blocking::Held;
+use crate::boot::define;
+use crate::guard::caught;
+use crate::handle::Client;
+use crate::perl::{callback, Call, Perl};
+use crate::results::{self, Shape};
+use crate::thrown::Thrown;
+use libperl_sys as sys;
+use std::ffi::CStr;
+use zk_client::Failure;
+use zk_proto::op::{Create, MultiOp, Request};
+use zk_proto::record::Acl;
+use zk_proto::Code;
+
+/// What stands at one position of the argument list, after the handle.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arg {
+    /// The path of a node.
+    Path,
+    /// Bytes, or undef for null data.
+    Data,
+    /// An array ref of hash refs.
+    Acl,
+    /// The kind of node, in the C client's numbers.
+    Flags,
+    /// An expected version; not given or undef is -1, any.
+    Version,
+    /// An expected version that has to be given: a check of any version checks nothing.
+    ExactVersion,
+    /// The number of a watcher, or undef.
+    Watcher,
+    /// The operations of a transaction.
+    Operations,
+}
+
+/// Arguments as the request builders see them.
+#[derive(Clone, Copy)]
+pub(crate) struct Values<'a> {
+    /// What was read.
+    pub(crate) given: Operands,
+    /// `given.acl` of the frame.
+    pub(crate) acl: &'a [Acl],
+    /// The operations of a transaction.
+    pub(crate) operations: &'a [MultiOp<'a>],
+}
+
+impl<'a> Values<'a> {
+    fn path(&self) -> &'a [u8] {
+        // SAFETY: the scalar is stable until the request is encoded (see `args`).
+        unsafe { self.given.path.bytes() }
+    }
+
+    fn data(&self) -> Option<&'a [u8]> {
+        // SAFETY: as for the path.
+        self.given.data.map(|data| unsafe { data.bytes() })
+    }
+
+    fn watch(&self) -> bool {
+        self.given.watcher.is_some()
+    }
+
+    fn create(&self) -> Create<'a> {
+        Create {
+            path: self.path(),
+            data: self.data(),
+            acl: self.acl,
+            mode: self.given.mode,
+            with_stat: false,
+        }
+    }
+}
+
+/// A command of the handle.
+pub(crate) struct Command {
+    /// The XSUB.
+    sub: &'static CStr,
+    /// The method's name, in errors.
+    op: &'static str,
+    /// Its arguments after the handle.
+    args: &'static [Arg],
+    /// The request.
+    request: for<'a> fn(&Values<'a>) -> Request<'a>,
+    /// What becomes of the reply.
+    shape: Shape,
+}
+
+static COMMANDS: &[Command] = &[
+    Command {
+        sub: c"ZooKeeper::_create",
+        op: "create",
+        args: &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags],
+        request: |v| Request::Create(v.create()),
+        shape: Shape::Path,
+    },
+    Command {
+        sub: c"ZooKeeper::_delete",
+        op: "delete",
+        args: &[Arg::Path, Arg::Version],
+        request: |v| Request::Delete { path: v.path(), version: v.given.version },
+        shape: Shape::Nothing,
+    },
+    Command {
+        sub: c"ZooKeeper::_exists",
+        op: "exists",
+        args: &[Arg::Path, Arg::Watcher],
+        request: |v| Request::Exists { path: v.path(), watch: v.watch() },
+        shape: Shape::StatOrUndef,
+    },
+    Command {
+        sub: c"ZooKeeper::_get",
+        op: "get",
+        args: &[Arg::Path, Arg::Watcher],
+        request: |v| Request::GetData { path: v.path(), watch: v.watch() },
+        shape: Shape::Data,
+    },
+    Command {
+        sub: c"ZooKeeper::_set",
+        op: "set",
+        args: &[Arg::Path, Arg::Data, Arg::Version],
+        request: |v| Request::SetData { path: v.path(), data: v.data(), version: v.given.version },
+        shape: Shape::Stat,
+    },
+    Command {
+        sub: c"ZooKeeper::_get_children",
+        op: "get_children",
+        args: &[Arg::Path, Arg::Watcher],
+        request: |v| Request::GetChildren { path: v.path(), watch: v.watch() },
+        shape: Shape::Children,
+    },
+    Command {
+        sub: c"ZooKeeper::_get_acl",
+        op: "get_acl",
+        args: &[Arg::Path],
+        request: |v| Request::GetAcl { path: v.path() },
+        shape: Shape::Acl,
+    },
+    Command {
+        sub: c"ZooKeeper::_set_acl",
+        op: "set_acl",
+        args: &[Arg::Path, Arg::Acl, Arg::Version],
+        request: |v| Request::SetAcl { path: v.path(), acl: v.acl, version: v.given.version },
+        shape: Shape::Nothing,
+    },
+    Command {
+        sub: c"ZooKeeper::_multi",
+        op: "commit",
+        args: &[Arg::Operations],
+        request: |v| Request::Multi(v.operations),
+        shape: Shape::Multi,
+    },
+];
+
+/// An operation of a transaction: an array ref that begins with `name`.
+pub(crate) struct Operation {
+    /// What it is called, in the array and in errors.
+    pub(crate) name: &'static str,
+    /// The rest of the array.
+    pub(crate) args: &'static [Arg],
+    /// The record.
+    pub(crate) build: for<'a> fn(&Values<'a>) -> MultiOp<'a>,
+}
+
+/// What a transaction can hold.
+pub(crate) static OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "create",
+        args: &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags],
+        build: |v| MultiOp::Create(v.create()),
+    },
+    Operation {
+        name: "delete",
+        args: &[Arg::Path, Arg::Version],
+        build: |v| MultiOp::Delete { path: v.path(), version: v.given.version },
+    },
+    Operation {
+        name: "set",
+        args: &[Arg::Path, Arg::Data, Arg::Version],
+        build: |v| MultiOp::SetData { path: v.path(), data: v.data(), version: v.given.version },
+    },
+    Operation {
+        name: "check",
+        args: &[Arg::Path, Arg::ExactVersion],
+        build: |v| MultiOp::Check { path: v.path(), version: v.given.version },
+    },
+];
+
+/// At boot: one sub for each row, all of the same function, told apart by `XSANY`.
+pub(crate) fn define_commands(perl: Perl) {
+    for (index, command) in COMMANDS.iter().enumerate() {
+        let cv = define(perl, command.sub, Some(trampoline));
+        // SAFETY: an XSUB that was just made; its XSANY is for us.
+        unsafe {
+            let body = (*cv.cast::<sys::SV>()).sv_any.cast::<sys::xpvcv>();
+            (*body).xcv_start_u.xcv_xsubany.any_iv = index as sys::IV;
+        }
+    }
+}
+
+callback! {
+    /// Every command. What can throw is done when it throws, and this frame holds `Copy` values only.
+    fn trampoline(perl, cv: *mut sys::CV) {
+        let call = perl.enter();
+        // SAFETY: perl passes the CV it calls; define_commands stored the index.
+        let index = unsafe {
+            let body = (*cv.cast::<sys::SV>()).sv_any.cast::<sys::xpvcv>();
+            (*body).xcv_start_u.xcv_xsubany.any_iv
+        };
+        match COMMANDS.get(index as usize) {
+            None => Thrown::croak(perl, "ZooKeeper: unknown command").throw(perl),
+            Some(command) => match run(perl, call, command) {
+                Ok(results) => perl.leave(call, results),
+                Err(thrown) => thrown.throw(perl),
+            },
+        }
+    }
+}
+
+/// From arguments to results on the stack; how many, or what to throw. Everything that has a
+/// destructor is in the frame, which the savestack owns.
+fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Thrown> {
+    let client = Client::of(perl, call, command.op).map_err(|thrown| match command.args.first() {
+        Some(Arg::Path) => thrown.about(perl, perl.argument(call, 1)),
+        _ => thrown,
+    })?;
+    let held = Held::open(perl, client, command.op);
+    let outcome = ask(perl, call, command, held).and_then(|()| {
+        held.wait(perl)?;
+        results::give(perl, call, command.shape, held)
+    });
+    held.close(perl);
+    outcome
+}
+
+fn ask(perl: Perl, call: Call, command: &'static Command, held: Held) -> Result<(), Thrown> {
+    let given = Reader::new(perl, call, held, command.op).arguments(command.args)?;
+    held.block_signals();
+    match caught(|| submit(held, command, given)) {
+        Ok(()) => Ok(()),
+        Err(panicked) => Err(Thrown::panic(perl, panicked)),
+    }
+}
+
+/// Pure Rust. A refusal becomes the reply, so that errors have one way out.
+fn submit(held: Held, command: &'static Command, given: Operands) {
+    let frame = held.frame();
+    let buffers = &frame.buffers;
+    let operations: Vec<MultiOp<'_>> = buffers
+        .operations
+        .iter()
+        .map(|(operation, given)| {
+            (operation.build)(&Values { given: *given, acl: given.acl.of(&buffers.acls), operations: &[] })
+        })
+        .collect();
+    let request =
+        (command.request)(&Values { given, acl: given.acl.of(&buffers.acls), operations: &operations });
+    let submitted = frame.client.handle().submit(&request, given.watcher);
+    match submitted {
+        Ok(ticket) => frame.ticket = Some(ticket),
+        Err(failure) => frame.reply = Some(Err(failure)),
+    }
+}
+
+/// The reply to `exists` of a node that isn't there is an answer, not an error.
+pub(crate) fn is_answer(shape: Shape, failure: &Failure) -> bool {
+    shape == Shape::StatOrUndef && failure.code == Code::NO_NODE
+}
