@@ -1,5 +1,3 @@
-//! A session and, instead of a network, a test that plays the server; time is a number.
-
 use crate::frames::{handshake, reply_frame, ClientFrame};
 use bytes::Bytes;
 use std::time::Duration;
@@ -28,7 +26,7 @@ pub fn config(hosts: &str) -> Config {
     }
 }
 
-/// See the [module](self).
+/// A session and, instead of a network, a test that plays the server; time is a number.
 pub struct Pair {
     /// The session under test.
     pub session: Session,

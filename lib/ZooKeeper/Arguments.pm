@@ -1,0 +1,70 @@
+package ZooKeeper::Arguments;
+use strict;
+use warnings;
+
+use overload ();
+
+use Exporter 'import';
+use Scalar::Util         qw(blessed looks_like_number reftype);
+use ZooKeeper::Constants qw(ZOO_EPHEMERAL ZOO_SEQUENCE);
+use ZooKeeper::Error;
+
+our $VERSION   = '0.2.0';
+our @EXPORT_OK = qw(arguments arrange is_callable named seconds);
+
+# Arguments that are made of others. The last parameter is the handle, undef where there is none any more.
+my %MADE = (
+    acl_or_default => sub { $_[0]{acl} // ( $_[1] && $_[1]->default_acl ) },
+    flags => sub { ( $_[0]{ephemeral} ? ZOO_EPHEMERAL : 0 ) | ( $_[0]{sequential} ? ZOO_SEQUENCE : 0 ) },
+);
+
+# A hash ref of what a command was called with: positional arguments first, then pairs.
+sub arguments {
+    my ( $command, @args ) = @_;
+    my @names = @{ $command->{positional} };
+    my %arg;
+    @arg{@names} = splice @args, 0, scalar @names;
+    return \%arg if !@args;
+    my $named = named( $command->{name}, $command->{named}, @args );
+    return { %$named, %arg };
+}
+
+# A hash ref of arguments by name. One that is undef counts as not given, one that nobody knows is left out.
+sub named {
+    my ( $method, $known, @pairs ) = @_;
+    ZooKeeper::Error::_croak("$method: odd number of named arguments") if @pairs % 2;
+    no warnings 'uninitialized';
+    my %arg = @pairs;
+    my %known;
+    @known{@$known} = ();
+    for my $name ( sort keys %arg ) {
+        next if exists $known{$name} && defined $arg{$name};
+        delete $arg{$name};
+        ZooKeeper::Error::_warn("$method: unknown argument '$name' has no effect") if !exists $known{$name};
+    }
+    return \%arg;
+}
+
+# The list that a command's XSUB takes after the handle.
+sub arrange {
+    my ( $command, $arg, $handle ) = @_;
+    return map { $MADE{$_} ? $MADE{$_}->( $arg, $handle ) : $arg->{$_} } @{ $command->{takes} };
+}
+
+sub is_callable {
+    my ($cb) = @_;
+    return 1 if ref $cb && reftype $cb eq 'CODE';
+    return blessed $cb  && overload::Method( $cb, '&{}' ) ? 1 : 0;
+}
+
+# A number of seconds to wait; undef stands for no limit.
+sub seconds {
+    my ( $method, $seconds ) = @_;
+    return if !defined $seconds;
+    ZooKeeper::Error::_croak("$method: '$seconds' is not a number of seconds")
+      if ref $seconds || !looks_like_number($seconds) || $seconds != $seconds;
+    return if $seconds == 0 || $seconds > 1e9;
+    return $seconds < 0 ? 0 : $seconds;
+}
+
+1;

@@ -1,0 +1,246 @@
+package ZooKeeper::Dispatcher;
+use Moo;
+use Scalar::Util         qw(refaddr weaken);
+use Time::HiRes          ();
+use ZooKeeper::Arguments qw(is_callable seconds);
+use ZooKeeper::Channel;
+use ZooKeeper::Constants qw(ZOO_CONNECTED_STATE ZOO_SESSION_EVENT);
+use ZooKeeper::Error;
+use ZooKeeper::Watcher;
+
+our $VERSION = '0.2.0';
+
+has channel     => ( is => 'ro', default => sub { ZooKeeper::Channel->new } );
+has watchers    => ( is => 'ro', default => sub { {} } );
+has dispatch_cb => ( is => 'rw', lazy    => 1, builder => '_build_dispatch_cb' );
+has ignore_session_events => (
+    is      => 'rw',
+    default => 1,
+    trigger => sub { $_[0]->channel->_session_events( $_[1] ? 0 : 1 ) },
+);
+
+# Whom an event of the engine's is for: id => weak reference to the watcher.
+has _by_id => ( is => 'ro', init_arg => undef, default => sub { {} } );
+
+sub create_watcher {
+    my ( $self, $path, $cb, %arg ) = @_;
+    is_callable($cb) or ZooKeeper::Error::_croak('create_watcher: the callback must be a code reference');
+    my $watcher = ZooKeeper::Watcher->new( %arg, dispatcher => $self, path => $path, cb => $cb );
+    $self->watchers->{ $path // '' }{ $watcher->type }{ refaddr $watcher } = $watcher;
+    weaken( $self->_by_id->{ $watcher->id } = $watcher );
+    return $watcher;
+}
+
+sub get_watchers {
+    my ( $self, %arg )  = @_;
+    my ( $path, $type ) = @arg{qw(path type)};
+    my $all   = $self->watchers;
+    my @types = defined $path ? $all->{$path} // () : values %$all;
+    my @same  = map  { defined $type ? $_->{$type} // () : values %$_ } @types;
+    my @found = sort { $a->id <=> $b->id } map { values %$_ } @same;
+    return @found;
+}
+
+sub remove_watcher {
+    my ( $self, @args ) = @_;
+    my %arg = @args == 1 ? ( watcher => $args[0] ) : @args;
+    for my $watcher ( exists $arg{watcher} ? $arg{watcher} // () : $self->get_watchers(%arg) ) {
+        my ( $path, $type ) = ( $watcher->path // '', $watcher->type );
+        if ( my $types = $self->watchers->{$path} ) {
+            delete $types->{$type}{ refaddr $watcher};
+            delete $types->{$type}          if !%{ $types->{$type} };
+            delete $self->watchers->{$path} if !%$types;
+        }
+        delete $self->_by_id->{ $watcher->id };
+        $watcher->_forget;
+    }
+    return;
+}
+
+sub recv_event {
+    my ($self) = @_;
+    my $event;
+    while ( defined( $event = $self->channel->recv ) ) {
+        next if ref $event ne 'HASH';
+        my $watcher = $event->{watcher} // last;
+        if ( !ref $watcher ) {    # the engine knows numbers
+            $watcher = $event->{watcher} = $self->_by_id->{$watcher} // next;
+            $watcher->_forgotten if $event->{type} != ZOO_SESSION_EVENT;
+        }
+        last if !$watcher->done;
+    }
+    return $event;
+}
+
+sub dispatch_event {
+    my ($self)  = @_;
+    my $event   = $self->recv_event;
+    my $watcher = $event && delete $event->{watcher};
+    my $waiting = $event && delete $self->{_waiting};
+    my $copy =
+      $waiting || ( $event && defined wantarray ) ? {%$event} : undef;    # callbacks may change their own
+    $waiting->($copy)         if $waiting;
+    $watcher->process($event) if $watcher;
+    return $copy;
+}
+
+sub send_event {
+    my ( $self, $event, $watcher ) = @_;
+    $self->channel->send( { %{ $event // {} }, watcher => $watcher } );
+    return;
+}
+
+sub trigger_event {
+    my ( $self, %arg ) = @_;
+    for my $watcher ( $self->get_watchers( path => $arg{path}, type => $arg{type} ) ) {
+        my $event = $arg{event} // { type => 0, state => ZOO_CONNECTED_STATE, path => $watcher->path };
+        $self->send_event( $event, $watcher );
+    }
+    return;
+}
+
+sub wait {
+    my ( $self, $seconds ) = @_;
+    my $limit    = seconds( 'wait', $seconds );
+    my $deadline = defined $limit ? Time::HiRes::time() + $limit : undef;
+    my $event;
+    local $self->{_waiting} = sub { ($event) = @_ };    # dispatch_event calls it once, before the watcher
+    vec( my $fd = '', $self->channel->_fd, 1 ) = 1;
+    while (1) {
+        $self->dispatch_cb->() if $self->channel->size;
+        my $left = $deadline && $deadline - Time::HiRes::time();
+        last if $event || defined $left && $left <= 0;
+        select my $readable = $fd, undef, undef, $left;
+    }
+    return $event;
+}
+
+# For a dispatcher whose loop has to be told of a fork.
+sub _after_fork { return }
+
+# Loops call it without arguments. Only wait needs the copy of the event that dispatch_event returns: this is its call
+# in void context.
+sub _build_dispatch_cb {
+    my ($self) = @_;
+    weaken($self);
+    return sub { $self->dispatch_event if $self; return };
+}
+
+1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ZooKeeper::Dispatcher - brings events to their watchers
+
+=head1 SYNOPSIS
+
+    use ZooKeeper;
+
+    my $zk = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => 'Pipe' );
+    $zk->exists( '/x', watcher => sub { print "something happened to it\n" } );
+
+    # A program without a loop looks from time to time …
+    1 while $zk->dispatcher->dispatch_event;
+
+    # … or waits.
+    $zk->wait(10);
+
+=head1 DESCRIPTION
+
+A dispatcher has the channel through which events come, the watchers that wait for
+them, and a way for the program's loop to notice. This class knows no loop.
+L<ZooKeeper::Dispatcher::AnyEvent> does, and is what a handle takes by default;
+L<ZooKeeper::Dispatcher::Pipe> is the base for others.
+
+Several handles may share one. It needs no server, and is destroyed with the last
+handle that has it.
+
+=head1 ATTRIBUTES
+
+=head2 channel
+
+A L<ZooKeeper::Channel>.
+
+=head2 watchers
+
+All watchers that are not done: a hash ref, path to type to a hash of the
+L<ZooKeeper::Watcher>s by address. The path of a session's default watcher, and that
+of C<add_auth>, is C<''>.
+
+=head2 dispatch_cb
+
+    $dispatcher->dispatch_cb( sub { my ($dispatcher) = @_; $dispatcher->dispatch_event } );
+
+What the loop calls, once per item, while there is one. By default it calls
+L</dispatch_event>.
+
+=head2 ignore_session_events
+
+True by default: session events are for watchers of type C<default> only. May be set
+at any time.
+
+=head1 METHODS
+
+=head2 create_watcher
+
+    my $watcher = $dispatcher->create_watcher( '/x', $callback, type => 'get' );
+
+Makes a watcher and keeps it. No server knows of it: that is for the C<watcher>
+arguments of L<ZooKeeper>. Dies if the callback is no code reference, nor an object
+that can be called like one.
+
+=head2 get_watchers
+
+    my @watchers = $dispatcher->get_watchers( path => '/x', type => 'get' );
+
+Those of that path and type, the oldest first; of any, where it is left out.
+
+=head2 remove_watcher
+
+    $dispatcher->remove_watcher($watcher);
+    $dispatcher->remove_watcher( path => '/x', type => 'get' );
+
+Takes a watcher off, or all that L</get_watchers> would find: it is not called any
+more, also not for an event that is queued already.
+
+=head2 recv_event
+
+The next event, with its watcher as C<watcher>, or undef; nobody is called. Events
+whose watcher is gone are skipped.
+
+=head2 dispatch_event
+
+Calls the watcher of the next event, and returns the event: a hash ref of C<type>,
+C<state> and C<path>. undef without one. What the callback dies of comes out. May be
+called at any time, whatever else dispatches.
+
+=head2 send_event
+
+    $dispatcher->send_event( { type => ZOO_CHANGED_EVENT, state => ZOO_CONNECTED_STATE, path => '/x' }, $watcher );
+
+Queues an event for a watcher, behind those that are there.
+
+=head2 trigger_event
+
+    $dispatcher->trigger_event( path => '/x', type => 'get', event => $event );
+
+Queues the event, by default one about the path, for all watchers of that path and
+type.
+
+=head2 wait
+
+    my $event = $dispatcher->wait($seconds);
+
+Dispatches one event as the loop would, and returns it, also if its watcher has
+ignored it; undef if there was none within so many seconds (fractions count; no
+argument or 0: no limit).
+
+=head1 SEE ALSO
+
+L<ZooKeeper>, L<ZooKeeper::Watcher>
+
+=cut

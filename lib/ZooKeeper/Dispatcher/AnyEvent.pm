@@ -1,0 +1,77 @@
+package ZooKeeper::Dispatcher::AnyEvent;
+use Moo;
+use AnyEvent;
+use Scalar::Util         qw(weaken);
+use ZooKeeper::Arguments qw(seconds);
+extends 'ZooKeeper::Dispatcher::Pipe';
+
+our $VERSION = '0.2.0';
+
+# A wait within a wait is refused by AnyEvent: Carp then names the user's line.
+our @CARP_NOT = qw(ZooKeeper AnyEvent::CondVar AnyEvent::CondVar::Base);
+
+has _io => ( is => 'rw', init_arg => undef );
+
+sub wait {
+    my ( $self, $seconds ) = @_;
+    my $limit = seconds( 'wait', $seconds );
+    my $done  = AnyEvent->condvar;
+    AnyEvent->now_update;    # the loop's clock stands still while it does not run
+    my $timer =
+      defined $limit && AnyEvent->timer( after => $limit, cb => sub { $done->send if !$done->ready } );
+    local $self->{_waiting} = sub { $done->send( $_[0] ) };
+    return scalar $done->recv;
+}
+
+sub _attach {
+    my ($self) = @_;
+    weaken( my $dispatcher = $self );
+    $self->_io( AnyEvent->io( fh => $self->fd, poll => 'r', cb => sub { $dispatcher->_readable } ) );
+    return;
+}
+
+1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ZooKeeper::Dispatcher::AnyEvent - dispatcher for programs with AnyEvent
+
+=head1 SYNOPSIS
+
+    use AnyEvent;
+    use ZooKeeper;
+
+    my $zk   = ZooKeeper->new( hosts => 'localhost:2181' );    # this dispatcher is the default one
+    my $done = AE::cv;
+    $zk->exists( '/x', watcher => sub { $done->send } );
+    $done->recv;
+
+=head1 DESCRIPTION
+
+Watchers are called whenever AnyEvent's loop runs. Many events at once leave other
+watchers of the loop their turn.
+
+What a callback dies of goes to the loop: EV warns and goes on, AnyEvent's own hands
+it on to whoever runs it.
+
+=head1 METHODS
+
+Those of L<ZooKeeper::Dispatcher::Pipe>, and
+
+=head2 wait
+
+    my $event = $dispatcher->wait($seconds);
+
+Lets the loop run until one event was dispatched; see L<ZooKeeper::Dispatcher/wait>.
+Inside a callback of a loop that is run by such a wait, or by C<recv> of a condition
+variable, it dies with AnyEvent's message about a recursive blocking wait.
+
+=head1 SEE ALSO
+
+L<ZooKeeper::Dispatcher>, L<AnyEvent>
+
+=cut

@@ -1,0 +1,140 @@
+package ZooKeeper::Settings;
+use strict;
+use warnings;
+
+use overload ();
+
+use Module::Runtime      qw(is_module_name use_module);
+use Scalar::Util         qw(blessed looks_like_number);
+use ZooKeeper::Arguments qw(is_callable);
+use ZooKeeper::Constants qw(ZBADARGUMENTS);
+use ZooKeeper::Error;
+
+our $VERSION = '0.2.0';
+
+my $MAX_INT = 2**31 - 1;    # what the protocol has room for
+
+# The arguments of the constructor. A check gets the value and a name to blame, and returns the value to take.
+my %CHECK = (
+    authentication        => _typed( 'an array ref', sub { ref $_[0] eq 'ARRAY' } ),
+    buffer_length         => \&_as_is,
+    client_id             => _typed( 'what client_id of a handle returned',           \&_is_client_id ),
+    default_acl           => _typed( 'an array ref of hash refs {id, scheme, perms}', \&_is_acl ),
+    dispatcher            => \&_dispatcher,
+    hosts                 => _typed( 'a string', \&_is_string ),
+    ignore_session_events => \&_as_is,
+    jute_maxbuffer        => _number( 'a number of bytes', $MAX_INT, sub { int $_[0] } ),
+    read_only             => \&_as_is,
+    request_timeout       => _number( 'a positive number of seconds', 1e9,      sub { 0 + $_[0] } ),
+    timeout               => _number( 'a number of milliseconds',     $MAX_INT, sub { int $_[0] } ),
+    utf8                  => \&_as_is,
+    watcher               => _typed( 'a code reference', \&is_callable ),
+);
+
+# What "new" was given, checked; undef is as good as nothing.
+sub for_new {
+    my ( $class, %arg ) = @_;
+    ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts};
+
+    # A subclass has attributes of its own: only the class itself can tell a typing error.
+    my @unknown = grep { !exists $CHECK{$_} } sort keys %arg;
+    _unknown( 'new', @unknown ) if $class eq 'ZooKeeper';
+    return { %arg{@unknown}, _checked( 'new', $arg{hosts}, %arg ) };
+}
+
+# What "reopen" was given, checked. The dispatcher stays: the handle's watchers live there.
+sub for_reopen {
+    my ( $hosts, @pairs ) = @_;
+    ZooKeeper::Error::_croak('reopen: odd number of named arguments') if @pairs % 2;
+    my %arg = @pairs;
+    _unknown( 'reopen', grep { $_ eq 'dispatcher' || !exists $CHECK{$_} } sort keys %arg );
+    delete $arg{dispatcher};
+    return { _checked( 'reopen', $arg{hosts} // $hosts, %arg ) };
+}
+
+# The dispatcher of a handle that was given none.
+sub default_dispatcher {
+    my $name = $ENV{PERL_ZOOKEEPER_DISPATCHER};
+    return _dispatcher( defined $name && length $name ? $name : 'AnyEvent', 'new: dispatcher' );
+}
+
+sub _unknown {
+    my ( $method, @names ) = @_;
+    ZooKeeper::Error::_warn("$method: unknown argument '$_' has no effect") for @names;
+    return;
+}
+
+sub _checked {
+    my ( $method, $hosts, %arg ) = @_;
+    my %checked;
+    for my $name ( grep { exists $CHECK{$_} && defined $arg{$_} } sort keys %arg ) {
+        $checked{$name} = $CHECK{$name}->( $arg{$name}, "$method: $name", $hosts );
+    }
+    return %checked;
+}
+
+sub _as_is { return $_[0] }
+
+sub _typed {
+    my ( $expected, $is_it ) = @_;
+    return sub {
+        my ( $value, $what ) = @_;
+        return $value if $is_it->($value);
+        ZooKeeper::Error::_croak("$what must be $expected");
+    };
+}
+
+sub _number {
+    my ( $expected, $max, $convert ) = @_;
+    return sub {
+        my ( $value, $what, $hosts ) = @_;
+        ZooKeeper::Error::_croak("$what must be $expected") if ref $value;
+        my $number = looks_like_number($value) ? $convert->($value) : 0;
+        return $number if $number > 0 && $number <= $max;
+        my ($name) = $what =~ /(\w+)\z/;
+        ZooKeeper::Error::_raise( 'new', $hosts, ZBADARGUMENTS, "$name '$value' is not $expected" );
+    };
+}
+
+sub _is_string {
+    my ($value) = @_;
+    return !ref $value || blessed $value && overload::Method( $value, '""' );
+}
+
+# False is what a handle returns that had no session yet.
+sub _is_client_id {
+    my ($value) = @_;
+    return 1 if !$value;
+    return ref $value eq 'HASH' && defined $value->{client_id} && defined $value->{passwd};
+}
+
+sub _is_acl {
+    my ($value) = @_;
+    return ref $value eq 'ARRAY' && !grep { ref $_ ne 'HASH' } @$value;
+}
+
+sub _dispatcher {
+    my ( $value, $what ) = @_;
+    if ( ref $value ) {
+        return $value if blessed $value && $value->can('create_watcher') && $value->can('channel');
+        ZooKeeper::Error::_croak("$what must be the name of a dispatcher or an object of such a class");
+    }
+    my $class = $value =~ /\A\^(.*)\z/s ? $1 : "ZooKeeper::Dispatcher::$value";
+    ZooKeeper::Error::_croak("$what '$value' is not a name") if !is_module_name($class);
+    _load( $class, $what );
+    return $class->new;
+}
+
+sub _load {
+    my ( $class, $what ) = @_;
+    return if $class->can('new');
+    my $error;
+    {
+        local ( $@, $SIG{__DIE__} );
+        eval { use_module($class) } or $error = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+    }
+    ZooKeeper::Error::_croak("$what: can't load $class: $error") if defined $error;
+    return;
+}
+
+1;

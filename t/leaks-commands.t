@@ -1,0 +1,117 @@
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+use TestZK;
+
+BEGIN {
+    plan skip_all => 'Test::LeakTrace is not installed'
+      if !eval { require Test::LeakTrace; Test::LeakTrace->import; 1 };
+}
+
+use ZooKeeper;
+use ZooKeeper::Constants;
+
+my $zk   = ZooKeeper->new( hosts => test_hosts(), dispatcher => 'Pipe' );
+my $base = fresh_path('leaks');
+$zk->create( $base, value => 'v' );
+my $acl = ZOO_OPEN_ACL_UNSAFE;
+
+# Runs a few times before it is measured: first calls fill caches.
+sub no_leak {
+    my ( $name, $code ) = @_;
+    my $leaked;
+    $leaked = &leaked_count($code) for 1 .. 4;
+    is $leaked, 0, $name;
+    return;
+}
+
+no_leak 'create and delete'     => sub { $zk->create("$base/x"); $zk->delete("$base/x") };
+no_leak 'create with arguments' => sub {
+    my $path = $zk->create( "$base/x", value => 'v', acl => $acl, ephemeral => 1, sequential => 1 );
+    $zk->delete( $path, version => 0 );
+};
+no_leak 'exists'        => sub { my $stat = $zk->exists($base) };
+no_leak 'exists not'    => sub { my $stat = $zk->exists("$base/none") };
+no_leak 'get'           => sub { my $data = $zk->get($base) };
+no_leak 'get, list'     => sub { my ( $data, $stat ) = $zk->get($base) };
+no_leak 'set'           => sub { my $stat  = $zk->set( $base, 'v' ) };
+no_leak 'get_children'  => sub { my @names = $zk->get_children('/') };
+no_leak 'how many'      => sub { my $count = $zk->get_children('/') };
+no_leak 'get_acl'       => sub { my $got   = $zk->get_acl($base) };
+no_leak 'get_acl, list' => sub { my ( $got, $stat ) = $zk->get_acl($base) };
+no_leak 'set_acl'       => sub { $zk->set_acl( $base, $acl ) };
+no_leak 'ensure_path' =>
+  sub { $zk->ensure_path("$base/a/b"); $zk->delete("$base/a/b"); $zk->delete("$base/a") };
+no_leak 'void context' =>
+  sub { $zk->get($base); $zk->exists($base); $zk->get_acl($base); $zk->get_children($base); return };
+no_leak 'transaction' => sub {
+    my @results =
+      $zk->transaction->create("$base/t")->set( "$base/t", 'v' )->check( "$base/t", 1 )->delete("$base/t")
+      ->commit;
+};
+no_leak 'transaction that fails' =>
+  sub { my @results = $zk->transaction->set( $base, 'v' )->create($base)->commit };
+no_leak 'session' => sub {
+    my @facts = (
+        $zk->state,           $zk->client_id, $zk->server,
+        $zk->session_timeout, $zk->last_zxid, $zk->is_unrecoverable
+    );
+    $zk->wait_connected;
+};
+
+for my $failing (
+    [ create       => $base ],
+    [ delete       => "$base/none" ],
+    [ get          => "$base/none" ],
+    [ set          => "$base/none", 'v' ],
+    [ set          => $base, 'v', version => 99_999 ],
+    [ get_children => "$base/none" ],
+    [ get_acl      => "$base/none" ],
+    [ set_acl      => "$base/none", $acl ],
+    [ create       => 'bad' ],
+    [ set          => $base, [] ],
+    [ set          => $base, "\x{263a}" ],
+    [ set_acl      => $base, [ {} ] ],
+    [ get          => $base, watcher => 'bad' ],
+    [ get          => $base, 'odd' ],
+    [ set          => $base, 'x' x 1_100_000 ],
+  )
+{
+    my ( $method, @args ) = @$failing;
+    no_leak "$method that fails" => sub {
+        eval { $zk->$method(@args) };
+    };
+}
+
+for my $method (qw(exists get get_children)) {
+    no_leak "$method with a watcher that is called" => sub {
+        $zk->create("$base/w");
+        my $called;
+        $zk->$method( "$base/w", watcher => sub { $called = shift } );
+        $zk->delete("$base/w");
+        1 while $zk->dispatcher->dispatch_event;
+        $called or die 'the event was not there when delete returned';
+    };
+    no_leak "$method with a watcher that is taken off" => sub {
+        $zk->$method( $base, watcher => sub { } );
+        $zk->remove_watcher( $zk->get_watchers );
+    };
+}
+no_leak 'a watcher of a call that fails' => sub {
+    eval {
+        $zk->get( "$base/none", watcher => sub { } );
+    };
+};
+no_leak 'add_auth' => sub {
+    my $answered;
+    $zk->add_auth( 'digest', 'leak:test', watcher => sub { $answered = 1 } );
+    wait_for { $zk->wait(1); $answered } 30, 'the answer';
+};
+no_leak 'a handle' => sub {
+    my $other = ZooKeeper->new( hosts => $zk->hosts, dispatcher => 'Pipe', watcher => sub { } );
+    $other->get( $base, watcher => sub { } );
+};
+no_leak 'reopen' => sub { $zk->reopen; $zk->exists($base) };
+
+done_testing;

@@ -1,0 +1,133 @@
+package FakeZK;
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use POSIX ();
+
+# A server made of Perl, in a process of its own, for what no real one does: it says what it was asked, or nonsense.
+# The code is called with each connection, one after the other.
+sub new {
+    my ( $class, $code ) = @_;
+    my $socket = IO::Socket::INET->new( LocalAddr => '127.0.0.1', Listen => 16, ReuseAddr => 1 )
+      or die "no port of 127.0.0.1 can be had: $!\n";
+    pipe my $read, my $write or die "pipe: $!\n";
+    my $parent = $$;
+    my $pid    = fork // die "fork: $!\n";
+    if ( !$pid ) {
+        $write->autoflush;
+        $SIG{PIPE} = 'IGNORE';
+        alarm 300;    # in case nobody is left to end it
+        my $number = 0;
+        while ( my $peer = $socket->accept ) {
+            eval { $code->( FakeZK::Connection->new( $peer, $write, ++$number ) ); 1 }
+              or print {$write} "died: $@";
+            close $peer;
+        }
+        POSIX::_exit(0);
+    }
+    $read->blocking(0);
+    return bless { hosts => '127.0.0.1:' . $socket->sockport, pid => $pid, owner => $parent, log => $read },
+      $class;
+}
+
+sub hosts { return $_[0]{hosts} }
+
+# What the connections have noted since the last time.
+sub notes {
+    my ($self) = @_;
+    my @lines = readline $self->{log};
+    chomp @lines;
+    return @lines;
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $$ != $self->{owner};
+    local ( $?, $! );
+    kill KILL => $self->{pid};
+    waitpid $self->{pid}, 0;
+    return;
+}
+
+package FakeZK::Connection;
+
+my %NAME = (
+    1   => 'create',
+    2   => 'delete',
+    3   => 'exists',
+    4   => 'get',
+    5   => 'set',
+    6   => 'get_acl',
+    7   => 'set_acl',
+    8   => 'get_children',
+    14  => 'multi',
+    100 => 'auth',
+    -11 => 'close',
+);
+
+sub new {
+    my ( $class, $socket, $notes, $number ) = @_;
+    return bless { socket => $socket, notes => $notes, number => $number }, $class;
+}
+
+# Which connection of this server it is, from 1.
+sub number { return $_[0]{number} }
+
+sub note {
+    my ( $self, @words ) = @_;
+    print { $self->{notes} } "@words\n";
+    return;
+}
+
+sub send {
+    my ( $self, $bytes ) = @_;
+    syswrite $self->{socket}, $bytes;
+    return;
+}
+
+sub send_frame {
+    my ( $self, $payload ) = @_;
+    return $self->send( pack 'N/a*', $payload );
+}
+
+# The payload of the next frame, undef when the client has closed.
+sub frame {
+    my ($self) = @_;
+    my $length = $self->_bytes(4) // return;
+    return $self->_bytes( unpack 'N', $length );
+}
+
+sub _bytes {
+    my ( $self, $count ) = @_;
+    my $bytes = '';
+    while ( length $bytes < $count ) {
+        my $got = sysread $self->{socket}, $bytes, $count - length $bytes, length $bytes;
+        return if !$got;
+    }
+    return $bytes;
+}
+
+# Reads the request for a session and grants it: a new one, or the one that is asked for.
+sub handshake {
+    my ( $self, $timeout ) = @_;
+    my $request = $self->frame // return;
+    my ( undef, undef, undef, $id ) = unpack 'N q> N q>', $request;
+    $self->send_frame( pack 'N N q> N/a* C', 0, $timeout // 10_000, $id || 0x1234, 'p' x 16, 0 );
+    return 1;
+}
+
+# Answers pings and auth, says goodbye to a close, notes every other request and answers it with an error code.
+sub serve {
+    my ( $self, $code ) = @_;
+    while ( defined( my $frame = $self->frame ) ) {
+        my ( $xid, $op, $rest ) = unpack 'l> l> a*', $frame;
+        my $name = $NAME{$op} // $op;
+        $self->note( $name, $op < 14 && $op > 0 ? unpack 'N/a*', $rest : () ) if $op != 11;
+        $self->send_frame( pack 'l> q> l>', $xid, 1, $op == 11 || $op == 100 || $op == -11 ? 0 : $code );
+        last if $op == -11;
+    }
+    return;
+}
+
+1;

@@ -1,0 +1,136 @@
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+use TestZK;
+
+use POSIX       ();
+use Time::HiRes qw(setitimer ITIMER_REAL);
+use ZooKeeper;
+use ZooKeeper::Constants;
+
+my $server = test_server();
+my $zk     = ZooKeeper->new( hosts => $server->hosts, timeout => 60_000, dispatcher => 'Pipe' );
+my $base   = fresh_path('signals');
+$zk->create( $base, value => 'v' );
+
+# What the code dies of while the server stands still. The last resort is the session timeout, a minute.
+sub while_paused {
+    my ($code) = @_;
+    $server->pause;
+    my $ok    = eval { $code->(); 1 };
+    my $error = $@;
+    setitimer( ITIMER_REAL, 0 );
+    $server->resume;
+    return $ok ? 'it returned' : $error;
+}
+
+subtest 'a handler that dies ends a blocking call' => sub {
+    my %call = (
+        get     => sub { $zk->get($base) },
+        watcher => sub {
+            $zk->get( $base, watcher => sub { } );
+        },
+        create       => sub { $zk->create("$base/x") },
+        get_children => sub { $zk->get_children($base) },
+        commit       => sub { $zk->transaction->set( $base, 'w' )->commit },
+        ensure_path  => sub { $zk->ensure_path("$base/a/b") },
+    );
+    for my $name ( sort keys %call ) {
+        local $SIG{ALRM} = sub { die "time is up\n" };
+        my $error = while_paused( sub { setitimer( ITIMER_REAL, 0.3 ); $call{$name}->() } );
+        is $error, "time is up\n", "$name: with the handler's own words";
+        is_deeply [ $zk->get_watchers ], [], "$name: no watcher is kept";
+        ok eval { $zk->exists($base) }, "$name: the handle can be used" or diag $@;
+    }
+    for ( 1 .. 3 ) {
+        local $SIG{ALRM} = sub { die { an => 'object' } };
+        is_deeply while_paused( sub { setitimer( ITIMER_REAL, 0.3 ); $zk->get($base) } ), { an => 'object' },
+          'again and again';
+    }
+    $zk->set( $base, 'now' );
+    is scalar $zk->get($base), 'now', 'answers are not mixed up';
+};
+
+subtest 'a handler that returns does not' => sub {
+    my $calls = 0;
+    local $SIG{ALRM} = sub { $server->resume if ++$calls == 3 };
+    $server->pause;
+    setitimer( ITIMER_REAL, 0.2, 0.2 );
+    my $value = eval { $zk->get($base) };
+    my $error = $@;
+    setitimer( ITIMER_REAL, 0 );
+    $server->resume;
+    is $error, '',    'no error';
+    is $value, 'now', 'the call goes on, and gets its answer';
+    cmp_ok $calls, '>=', 3, 'handlers run while it waits';
+};
+
+subtest 'many signals' => sub {
+    my $calls = 0;
+    local $SIG{ALRM} = sub { $calls++ };
+    setitimer( ITIMER_REAL, 0.001, 0.001 );
+    my $wrong = 0;
+    for my $number ( 1 .. 300 ) {
+        $zk->set( $base, $number );
+        $wrong++ if $zk->get($base) ne $number;
+    }
+    setitimer( ITIMER_REAL, 0 );
+    is $wrong, 0, 'no answer is wrong';
+    cmp_ok $calls, '>', 0, 'though there were some';
+};
+
+subtest 'a call inside a handler' => sub {
+    my $inner;
+    local $SIG{ALRM} = sub {
+        $inner = eval { ZooKeeper->new( hosts => $server->hosts )->exists($base) } ? 'other' : $@;
+    };
+    $server->pause;
+    my $resume = fork // die "fork: $!";
+    if ( !$resume ) {
+        select undef, undef, undef, 2;
+        kill CONT => $server->pid;
+        POSIX::_exit(0);
+    }
+    alarm 1;
+    my $outer = eval { $zk->get($base) } // $@;
+    waitpid $resume, 0;
+    $server->resume;
+    is $outer, 300,     'the outer call gets its answer';
+    is $inner, 'other', 'and the inner one, of another handle, its own';
+};
+
+subtest 'children that end' => sub {
+    my $ended = 0;
+    local $SIG{CHLD} = sub { $ended++ while waitpid( -1, 1 ) > 0 };
+    my $children = 20;
+    for ( 1 .. $children ) {
+        my $pid = fork // die "fork: $!";
+        POSIX::_exit(0) if !$pid;
+    }
+    $zk->get($base) for 1 .. 100;
+    wait_for { $zk->get($base); $ended == $children } 60, 'all children';
+    is $ended, $children, 'are noticed';
+};
+
+subtest 'writing on a connection that the server has dropped' => sub {
+    local $SIG{PIPE} = 'DEFAULT';
+    my $short = ZooKeeper->new( hosts => $server->hosts, timeout => 3_000, dispatcher => 'Pipe' );
+    for ( 1 .. 2 ) {
+        $short->exists($base);
+        $server->kill;
+        ok !eval { $short->exists($base); 1 }, 'a call without a server';
+        is $@->code, ZCONNECTIONLOSS, 'fails';
+        $server->start;
+        ok wait_for(
+            sub {
+                eval { $short->exists($base) } || do { $short->reopen if $short->is_unrecoverable; 0 }
+            },
+            60
+          ),
+          'and works when there is one again';
+    }
+    pass 'SIGPIPE did not end us';
+};
+
+done_testing;
