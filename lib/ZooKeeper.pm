@@ -30,7 +30,7 @@ ZooKeeper::Methods::install(__PACKAGE__);
 
 sub ensure_path {
     my ( $self, $path, @pairs ) = @_;
-    my $arg = ZooKeeper::Arguments::named( 'ensure_path', [ ZooKeeper::Commands::named('create') ], @pairs );
+    my $arg   = ZooKeeper::Arguments::named( 'ensure_path', ZooKeeper::Commands::known('create'), @pairs );
     my %above = map { $_ => $arg->{$_} } grep { exists $arg->{$_} } 'acl';
 
     # From the node upwards, not down: who may create below a node need not have a right to anything above.
@@ -55,12 +55,14 @@ sub ensure_path {
 
 sub transaction {
     my ($self) = @_;
+    $self->_dispatcher_of('transaction');
     return ZooKeeper::Transaction->new( handle => $self );
 }
 
 # Accessor of the default watcher's callback: a new one takes over at once.
 sub watcher {
     my ( $self, @new ) = @_;
+    $self->_dispatcher_of('watcher');
     return $self->_watcher if !@new;
     defined $new[0] && !ZooKeeper::Arguments::is_callable( $new[0] )
       and ZooKeeper::Error::_croak('watcher: the watcher must be a code reference');
@@ -69,11 +71,11 @@ sub watcher {
     return $new[0];
 }
 
-sub create_watcher        { return shift->dispatcher->create_watcher(@_) }
-sub get_watchers          { return shift->dispatcher->get_watchers(@_) }
-sub remove_watcher        { return shift->dispatcher->remove_watcher(@_) }
-sub ignore_session_events { return shift->dispatcher->ignore_session_events(@_) }
-sub wait                  { return shift->dispatcher->wait(@_) }
+sub create_watcher        { return shift->_dispatcher_of('create_watcher')->create_watcher(@_) }
+sub get_watchers          { return shift->_dispatcher_of('get_watchers')->get_watchers(@_) }
+sub remove_watcher        { return shift->_dispatcher_of('remove_watcher')->remove_watcher(@_) }
+sub ignore_session_events { return shift->_dispatcher_of('ignore_session_events')->ignore_session_events(@_) }
+sub wait                  { return shift->_dispatcher_of('wait')->wait(@_) }
 
 sub state            { return $_[0]->_state }
 sub client_id        { return scalar $_[0]->_client_id }
@@ -102,6 +104,7 @@ sub close {
 
 sub reopen {
     my ( $self, @pairs ) = @_;
+    $self->_dispatcher_of('reopen');
     my $arg    = ZooKeeper::Settings::for_reopen( $self->hosts, @pairs );
     my $resume = delete $arg->{client_id};
     $self->close;
@@ -142,6 +145,13 @@ sub DEMOLISH {
     my ( $self, $in_global_destruction ) = @_;
     $self->_drop_watchers if !$in_global_destruction && $self->dispatcher;
     return;
+}
+
+# The dispatcher, which every initialised object has. The method is for the message.
+sub _dispatcher_of {
+    my ( $self, $method ) = @_;
+    return ref $self && $self->{dispatcher}
+      || ZooKeeper::Error::_croak("$method: not an initialised ZooKeeper object");
 }
 
 # A new session for this object; the one that was is closed.

@@ -138,12 +138,16 @@ dies( 'add_auth', ['digest'],      'expected scheme and credentials', 'no creden
 
 for my $object ( [ 'ZooKeeper', 'the class' ], [ bless( {}, 'ZooKeeper' ), 'an empty object' ] ) {
     my ( $invocant, $name ) = @$object;
-    for my $method ( ( sort grep { $_ ne 'ensure_path' } keys %rest ),
-        qw(state client_id is_unrecoverable close server session_timeout last_zxid wait_connected) )
+    for my $method (
+        ( sort keys %rest ),
+        qw(state client_id is_unrecoverable is_connected close reopen server session_timeout last_zxid wait_connected),
+        qw(transaction watcher create_watcher get_watchers remove_watcher ignore_session_events wait)
+      )
     {
+        my $says = $method eq 'ensure_path' ? 'create' : $method eq 'is_connected' ? 'state' : $method;
         ok !eval { $invocant->$method( $rest{$method} ? ( '/x', @{ $rest{$method} } ) : () ); 1 },
           "$method of $name dies";
-        like $@, qr/\A$method: .*initialised.* at \Q${\ __FILE__}\E line/, 'and says why';
+        like $@, qr/\A$says: .*initialised.* at \Q${\ __FILE__}\E line/, 'and says why';
     }
 }
 

@@ -2,7 +2,6 @@ use strict;
 use warnings;
 use Test::More;
 use lib 't/lib';
-use LostConnection;
 use TestZK;
 
 use ZooKeeper;
@@ -60,7 +59,7 @@ subtest 'authentication of the handle' => sub {
     is $events[0]{state}, ZOK, 'with its watcher';
     $own->reopen;
     is scalar $own->get("$base/mine"), 'v', 'and again for a new session';
-    lose_connection( $server, $own );
+    $server->lose_connection($own);
     wait_for {
         eval { $own->get("$base/mine") }
     }

@@ -2,7 +2,6 @@ use strict;
 use warnings;
 use Test::More;
 use lib 't/lib';
-use LostConnection;
 use TestZK;
 
 use ZooKeeper;
@@ -35,7 +34,7 @@ subtest 'the default watcher' => sub {
 
     my $session = $zk->client_id->{client_id};
     @seen = ();
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     until_state( $zk, \@seen, ZOO_CONNECTED_STATE );
     is $seen[0]{state},             ZOO_CONNECTING_STATE, 'the connection is lost';
     is $_->{type},                  ZOO_SESSION_EVENT,    'a session event' for @seen;
@@ -46,7 +45,7 @@ subtest 'the default watcher' => sub {
     $zk->watcher($new);
     is $zk->watcher, $new, 'and sets another one';
     @seen = ();
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     until_state( $zk, \@later, ZOO_CONNECTED_STATE );
     is_deeply \@seen, [], 'the former is not called any more';
     is scalar $zk->get_watchers( type => 'default' ), 1, 'there is but one';
@@ -59,7 +58,7 @@ subtest 'the default watcher' => sub {
     @later = ();
     $zk->watcher(undef);
     is_deeply [ $zk->get_watchers ], [], 'undef takes it off';
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     wait_for {
         eval { $zk->exists('/') }
     }
@@ -77,7 +76,7 @@ subtest 'other watchers do not hear of them' => sub {
     $zk->get( "$base/ignore", watcher => sub { push @seen, @_ } );
     until_state( $zk, \@session, ZOO_CONNECTED_STATE );
     @session = ();
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     until_state( $zk, \@session, ZOO_CONNECTED_STATE );
     is_deeply \@seen, [], 'by default';
     $setup->set( "$base/ignore", 'v' );
@@ -91,7 +90,7 @@ subtest 'unless they are asked to' => sub {
     my $zk = ZooKeeper->new( @args, ignore_session_events => 0 );
     $zk->create("$base/hear");
     $zk->get( "$base/hear", watcher => sub { push @seen, @_ } );
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     until_state( $zk, \@seen, ZOO_CONNECTED_STATE );
     is_deeply [ map { $_->{type} } @seen ], [ (ZOO_SESSION_EVENT) x @seen ], 'session events come';
     is $seen[0]{state},                                  ZOO_CONNECTING_STATE, 'the loss';
@@ -106,7 +105,7 @@ subtest 'unless they are asked to' => sub {
     $zk->ignore_session_events(1);
     $zk->get( "$base/hear", watcher => sub { push @seen, @_ } );
     @seen = ();
-    lose_connection( $server, $zk );
+    $server->lose_connection($zk);
     wait_for {
         eval { $zk->exists('/') }
     }

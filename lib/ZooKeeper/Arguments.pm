@@ -25,22 +25,19 @@ sub arguments {
     my %arg;
     @arg{@names} = splice @args, 0, scalar @names;
     return \%arg if !@args;
-    my $named = named( $command->{name}, $command->{named}, @args );
-    return { %$named, %arg };
+    return { %{ named( $command->{name}, $command->{known}, @args ) }, %arg };
 }
 
-# A hash ref of arguments by name. One that is undef counts as not given, one that nobody knows is left out.
+# A hash ref of arguments by name; the known ones are keys of a hash. One that is undef counts as not given, one
+# that nobody knows is left out.
 sub named {
     my ( $method, $known, @pairs ) = @_;
     ZooKeeper::Error::_croak("$method: odd number of named arguments") if @pairs % 2;
     no warnings 'uninitialized';
     my %arg = @pairs;
-    my %known;
-    @known{@$known} = ();
-    for my $name ( sort keys %arg ) {
-        next if exists $known{$name} && defined $arg{$name};
+    for my $name ( grep { !defined $arg{$_} || !$known->{$_} } sort keys %arg ) {
         delete $arg{$name};
-        ZooKeeper::Error::_warn("$method: unknown argument '$name' has no effect") if !exists $known{$name};
+        ZooKeeper::Error::_warn("$method: unknown argument '$name' has no effect") if !$known->{$name};
     }
     return \%arg;
 }

@@ -91,16 +91,19 @@ my %DOING = (
 
 my %BY_NAME = map { $_->{name} => $_ } @COMMANDS;
 
+# The names in "named", to look up.
+$_->{known} = { map { $_ => 1 } @{ $_->{named} } } for @COMMANDS, $CHECK;
+
 # Every command that is a method of the handle.
 sub methods { return @COMMANDS }
 
 # The commands that a transaction can hold.
 sub operations { return @BY_NAME{qw(create delete set)}, $CHECK }
 
-# The names of the arguments that a method knows by name.
-sub named {
+# The arguments that a method knows by name, as keys of a hash ref.
+sub known {
     my ($name) = @_;
-    return @{ $BY_NAME{$name}{named} };
+    return $BY_NAME{$name}{known};
 }
 
 # How an error of this method begins: "creating node '/x'".

@@ -31,15 +31,14 @@ sub _blocking {
     return sub {
         return &$xsub if @_ == $direct;
         my ( $self, @args ) = @_;
-        ref $self && $self->{dispatcher}
-          or ZooKeeper::Error::_croak("$name: not an initialised ZooKeeper object");
+        my $dispatcher = ZooKeeper::_dispatcher_of( $self, $name );
         @_ >= $least || !@args or ZooKeeper::Error::_croak( "$name: expected " . join ' and ', @names );
         my $arg = arguments( $command, @args );
         my $cb  = $arg->{watcher};
         return $xsub->( $self, arrange( $command, $arg, $self ) ) if !defined $cb;
 
         is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
-        my $watcher = $self->dispatcher->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
+        my $watcher = $dispatcher->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
         my $unless  = ZooKeeper::Methods::Unless->new($watcher);
         $arg->{watcher} = $watcher->id;
         my @call   = ( $self, arrange( $command, $arg, $self ) );

@@ -67,17 +67,18 @@ sub soon_ok (&$$) {
 sub deadline {
     my ( $seconds, $code ) = @_;
     local $SIG{ALRM} = sub { die "not done within $seconds s\n" };
+    my $list = wantarray;    # in an eval it would be the eval's
     my @result;
     my $ok = eval {
         alarm $seconds;
-        @result = wantarray ? $code->() : scalar $code->();
+        @result = $list ? $code->() : scalar $code->();
         alarm 0;
         1;
     };
     my $error = $@;
     alarm 0;
     die $error if !$ok;
-    return wantarray ? @result : $result[0];
+    return $list ? @result : $result[0];
 }
 
 1;

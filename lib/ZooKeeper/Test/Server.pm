@@ -183,9 +183,9 @@ sub lose_connection {
     my $id      = _client_id($zk);
     my $at      = $self->_holder($id) // croak 'no server has a connection of this session';
     my $timeout = ref $zk && eval { $zk->session_timeout } || 10_000;
-    my $session = ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, $timeout );
-    croak 'the session has expired'                  if $session && !$session->{timeout};
-    croak "server $at did not take the session over" if !$session;
+    my $session = ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, $timeout )
+      // croak "server $at did not take the session over";
+    croak 'the session has expired' if defined $session->{timeout} && !$session->{timeout};
     return 1;
 }
 
@@ -200,8 +200,8 @@ sub expire_session {
         my $at      = $self->_holder($id) // ( $self->_answering )[0];
         my $session = defined $at
           && ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, 10_000, 'close' );
-        return 1         if $session && !$session->{timeout};
-        _pause_briefly() if !$session;
+        return 1         if $session && defined $session->{timeout} && !$session->{timeout};
+        _pause_briefly() if !$session || $session->{dropped};
     }
     croak 'the session could not be closed in time';
 }

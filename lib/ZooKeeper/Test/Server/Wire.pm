@@ -30,8 +30,8 @@ sub four_letter {
 
 # Takes the session over by a connection of its own, which ends with this call:
 # the server drops the connection that had it. Returns {timeout} as negotiated, 0
-# for a session that is no more, or nothing if the server did not answer. With
-# $close, ends the session.
+# for a session that is no more; {dropped} if the session was taken back before the
+# answer came; nothing if the server did not answer. With $close, ends the session.
 sub resume {
     my ( $port, $id, $timeout_ms, $close ) = @_;
     my $deadline = Time::HiRes::time() + 5;
@@ -42,6 +42,7 @@ sub resume {
     my $request = pack 'N q> N q> N/a* C', 0, 0, $timeout_ms, @{$id}{qw(client_id passwd)}, 0;
     _send( $socket, pack( 'N/a*', $request ), $deadline ) or return;
     my $answer = _receive_frame( $socket, $deadline ) // return;
+    return { dropped => 1 } if !length $answer;
     my ( undef, $timeout ) = unpack 'N l>', $answer;
     $timeout = 0 if $timeout < 0;
     if ( $close && $timeout ) {
@@ -113,11 +114,13 @@ sub _receive {
     return;
 }
 
+# Empty at the end of the stream; undef when the deadline has passed.
 sub _receive_frame {
     my ( $socket, $deadline ) = @_;
     my $bytes = '';
     until ( length $bytes >= 4 && length $bytes >= 4 + unpack 'N', $bytes ) {
-        _receive( $socket, \$bytes, $deadline ) or return;
+        my $got = _receive( $socket, \$bytes, $deadline ) // return;
+        return '' if !$got;
     }
     return unpack 'N/a*', $bytes;
 }
