@@ -43,6 +43,14 @@ pub(crate) struct Pending {
     pub(crate) offset: u64,
 }
 
+impl Pending {
+    pub(crate) fn forget_watcher(&mut self, watcher: u64) {
+        if self.watch.as_ref().is_some_and(|wish| wish.watcher == watcher) {
+            self.watch = None;
+        }
+    }
+}
+
 /// A queue that answers in order, with a lower bound of its deadlines.
 #[derive(Debug, Default)]
 pub(crate) struct PendingQueue {
@@ -58,6 +66,10 @@ impl PendingQueue {
             self.earliest = Some(self.earliest.map_or(item.deadline, |t| t.min(item.deadline)));
         }
         self.items.push_back(item);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.items.len()
     }
 
     /// Takes the oldest, if the reply's xid is its own. Replies come in the order of requests, so
@@ -97,6 +109,13 @@ impl PendingQueue {
                 true
             }
             None => false,
+        }
+    }
+
+    /// Nobody is to hear of the watches that this one has asked for.
+    pub(crate) fn forget_watcher(&mut self, watcher: u64) {
+        for p in &mut self.items {
+            p.forget_watcher(watcher);
         }
     }
 

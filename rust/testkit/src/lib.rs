@@ -6,6 +6,7 @@
 mod frames;
 mod pair;
 mod server;
+pub mod sim;
 
 pub use frames::{event_frame, frame, handshake, reply_frame, ClientFrame};
 pub use pair::{config, Pair};

@@ -44,7 +44,13 @@ impl Acl {
     /// Reads a vector of entries.
     pub fn decode_list(from: &mut Reader) -> Result<Vec<Acl>, DecodeError> {
         let count = from.count("acl", Acl::MIN_LEN)?;
-        (0..count).map(|_| Acl::decode(from)).collect()
+        // In one go, because the bytes left can hold so many: a vector that doubles would take up to
+        // three times that.
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(Acl::decode(from)?);
+        }
+        Ok(list)
     }
 }
 

@@ -28,13 +28,15 @@ impl Identity {
     /// Reads a vector.
     pub fn decode_list(from: &mut Reader) -> Result<Vec<Identity>, DecodeError> {
         let count = from.count("client info", Identity::MIN_LEN)?;
-        let read = |_| {
-            Ok(Identity {
+        // In one go, as for access lists.
+        let mut list = Vec::with_capacity(count);
+        for _ in 0..count {
+            list.push(Identity {
                 scheme: from.string("client info authScheme")?,
                 user: from.string("client info user")?,
-            })
-        };
-        (0..count).map(read).collect()
+            });
+        }
+        Ok(list)
     }
 }
 

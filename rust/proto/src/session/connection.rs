@@ -47,9 +47,10 @@ impl Session {
     }
 
     /// A third of the session timeout for connection and handshake together, as the C client gives
-    /// it: two dead servers can be passed before the session is in danger.
+    /// it: two dead servers can be passed before the session is in danger. What a server granted
+    /// beyond the wish is no reason to wait longer for another: it may be weeks.
     fn connect_limit(&self) -> Duration {
-        (self.timeout / 3).max(Duration::from_millis(100))
+        (self.timeout.min(self.config.session_timeout) / 3).max(Duration::from_millis(100))
     }
 
     /// Drops the connection (`ours`: it is still there and the caller must close it) and plans the
@@ -71,13 +72,19 @@ impl Session {
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };
         if up_since.is_some() {
-            self.cut_off_since = Some(self.last_read);
+            // What a read-only server gives is no session that could expire.
+            self.cut_off_since = (self.id != 0).then_some(self.last_read);
             self.outputs.push_back(Output::State(KeeperState::CONNECTING));
         }
     }
 
     /// The session is over by the server's word.
     pub(super) fn lose_for_good(&mut self, code: Code) {
+        if self.closing.is_some() {
+            // The user wants no session any more: that it is closed is the last he hears.
+            self.end(Code::INVALID_STATE);
+            return;
+        }
         let armed = std::mem::take(&mut self.watches);
         self.end(code);
         // Users of armed watches still hear of the end (they are listed when the state is told).

@@ -87,9 +87,6 @@ impl Session {
         header: ReplyHeader,
         body: Bytes,
     ) -> Result<(), Nonsense> {
-        // Only ordinary replies raise it: an event's zxid could be ahead of what a lagging server
-        // knows, which would then refuse this client.
-        self.last_zxid = self.last_zxid.max(header.zxid);
         if self.closing == Some(pending.xid) {
             self.lose(now, true);
             return Ok(());
@@ -108,6 +105,10 @@ impl Session {
         } else {
             Err(Failure::new(header.code))
         };
+        // Only ordinary replies that make sense raise it: every server that is behind it refuses this
+        // client. That goes for an event's zxid, which a lagging server may not know, and more so for
+        // one out of rubbish.
+        self.last_zxid = self.last_zxid.max(header.zxid);
         if let Some(wish) = pending.watch {
             self.register_watch(&wish, header.code);
         }

@@ -246,6 +246,11 @@ impl Session {
             if self.out.capacity() > 64 << 10 {
                 self.out = Vec::new();
             }
+        } else if self.out_start > (64 << 10).max(self.out.len() / 2) {
+            // A server that reads slowly, so that something is always left, must not make this keep
+            // all that was ever sent. The rest is the smaller part: moving it is paid for.
+            self.out.drain(..self.out_start);
+            self.out_start = 0;
         }
     }
 
@@ -312,15 +317,23 @@ impl Session {
         self.server.as_ref().filter(|_| self.is_connected())
     }
 
+    /// Requests that are with the session: waiting for a connection, or for their replies (those that
+    /// were given up too, as long as a reply may still come).
+    pub fn outstanding(&self) -> usize {
+        self.waiting.len() + self.pending.len()
+    }
+
     /// All watchers that are armed, each once: those whom a session event concerns beside the
     /// default one.
     pub fn armed_watchers(&self) -> Vec<u64> {
         self.watches.all()
     }
 
-    /// Takes a watcher off: its events are not reported any more, and it is not armed again.
+    /// Takes a watcher off: its events are not reported any more, and it is not armed again, not even
+    /// by a request that is under way.
     pub fn forget_watcher(&mut self, watcher: u64) {
         self.watches.forget(watcher);
+        self.forget_wishes(watcher);
         self.auth.forget(watcher);
     }
 

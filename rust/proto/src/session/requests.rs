@@ -36,7 +36,7 @@ impl Session {
         within: Option<Duration>,
     ) -> Result<(), Failure> {
         self.usable()?;
-        let within = within.or(self.config.request_timeout).unwrap_or(self.timeout * 3);
+        let within = within.or(self.config.request_timeout).unwrap_or(self.timeout.saturating_mul(3));
         let watch = match (watcher, watch_rule(request), request.path()) {
             (Some(watcher), Some(rule), Some(path)) => Some(WatchWish { rule, path: path.into(), watcher }),
             _ => None,
@@ -78,6 +78,14 @@ impl Session {
         }
     }
 
+    /// No request that is under way leaves a watch for `watcher`.
+    pub(super) fn forget_wishes(&mut self, watcher: u64) {
+        self.pending.forget_watcher(watcher);
+        for waiting in &mut self.waiting {
+            waiting.pending.forget_watcher(watcher);
+        }
+    }
+
     /// Ends the session: requests under way are answered with [`Code::CLOSING`], the server is told,
     /// and [`Output::Closed`] comes when it has answered or the connection has gone.
     pub fn close(&mut self, now: Time) {
@@ -85,7 +93,10 @@ impl Session {
             return;
         }
         // The tombstones stay: the server will answer them before it answers closeSession.
-        self.answer_pending(Code::CLOSING);
+        if self.is_connected() {
+            // What stands before closeSession in the stream still goes out.
+            self.answer_sent(Code::CLOSING, u64::MAX);
+        }
         self.fail_waiting(Code::CLOSING);
         if matches!(self.phase, Phase::Established { .. }) {
             let start = self.out.len();
@@ -151,7 +162,12 @@ impl Session {
 
     /// Answers all that was handed to the connection, in order, and leaves tombstones.
     pub(super) fn answer_pending(&mut self, code: Code) {
-        for (token, maybe_applied) in self.pending.take_tokens(self.transmitted) {
+        self.answer_sent(code, self.transmitted);
+    }
+
+    /// As [`answer_pending`](Self::answer_pending), where the server may get that much of the stream.
+    fn answer_sent(&mut self, code: Code, sent: u64) {
+        for (token, maybe_applied) in self.pending.take_tokens(sent) {
             self.fail(token, code, maybe_applied);
         }
     }

@@ -1,0 +1,135 @@
+//! Holds against the rules what a session tells without a frame of the server being the reason:
+//! failures and changes of state.
+
+use super::user::{End, Kind, Stage};
+use super::Sim;
+use zk_proto::session::{Failure, Output};
+use zk_proto::{Code, EventType, KeeperState};
+
+impl Sim {
+    /// What no frame was the reason of: failures, by loss, time or the end; and changes of state.
+    pub(super) fn judge_rest(&mut self, user: usize) {
+        while let Some(output) = self.users[user].outputs.pop_front() {
+            self.trace(|_| format!("user {user} is told {output:?}"));
+            let u = &mut self.users[user];
+            assert!(!u.over || output == Output::Closed, "{output:?} after the end");
+            match output {
+                Output::Completed { token, result: Err(failure) } => {
+                    self.judge_failure(user, token, &failure)
+                }
+                Output::State(KeeperState::CONNECTING) => {
+                    assert!(u.connected && !u.closing, "a loss of what was not there");
+                    u.connected = false;
+                    self.counts.bump("losses told");
+                    let at = self.time_of(user);
+                    let u = &mut self.users[user];
+                    // What a read-only server gave is no session that could expire.
+                    u.cut_off = u.session.credentials().map(|_| u.last_heard);
+                    u.at_once = (at >= u.connected_at + 1_000_000).then_some(at);
+                }
+                Output::State(KeeperState::EXPIRED) => {
+                    assert!(self.may_expire(user), "expired without a word of the server");
+                    let word = self.users[user].refused;
+                    self.counts.bump(if word {
+                        "sessions told of their expiry"
+                    } else {
+                        "sessions expired by their own clock"
+                    });
+                    self.end_of(user);
+                }
+                Output::State(KeeperState::AUTH_FAILED) => {
+                    assert!(u.auth_refused, "authentication refused without a word of the server");
+                    self.counts.bump("sessions told of refused authentication");
+                    self.end_of(user);
+                }
+                Output::Closed => {
+                    assert!(u.closing && !u.closed, "closed, unasked");
+                    u.closed = true;
+                    u.over = true;
+                    self.counts.bump("sessions closed without the server's word");
+                }
+                // Persistent watches may have missed something.
+                Output::Watch { watcher, event } if event.kind == EventType::RESYNC => {
+                    let kinds = [Kind::Persistent, Kind::Recursive];
+                    assert!(u.armed.iter().any(|a| a.watcher == watcher && kinds.contains(&a.kind)));
+                    self.counts.bump("persistent watchers told to look again");
+                }
+                other => panic!("user {user}: {other:?}, and no frame said so"),
+            }
+        }
+    }
+
+    fn end_of(&mut self, user: usize) {
+        let u = &mut self.users[user];
+        u.over = true;
+        u.connected = false;
+        assert!(u.asked.iter().all(|a| a.stage == Stage::Done), "over with requests unanswered");
+    }
+
+    /// Whether a server has said that the session is over, or the user goes by the clock.
+    fn may_expire(&self, user: usize) -> bool {
+        let u = &self.users[user];
+        let timeout = u.session.timeout().as_micros() as u64;
+        u.refused || (u.by_clock && u.cut_off.is_some_and(|since| since + timeout <= self.time_of(user)))
+    }
+
+    fn judge_failure(&mut self, user: usize, token: u64, failure: &Failure) {
+        let at = self.time_of(user);
+        let u = &self.users[user];
+        let asked = &u.asked[token as usize - 1];
+        let handed = match asked.stage {
+            Stage::Waits => None,
+            Stage::Handed(conn, nth) => Some((conn, nth)),
+            Stage::Done => panic!("request {token} of user {user} is answered again: {failure:?}"),
+        };
+        assert!(handed.is_some() || !failure.maybe_applied, "{token} never went out");
+        assert!(asked.op.is_write() || !failure.maybe_applied, "{token} changes nothing");
+        // Nobody is late but for a stopped process or a clock that jumped.
+        let slack = 4_000;
+        let timely = at <= asked.deadline + slack || u.disturbed >= asked.at || failure.code == Code::CLOSING;
+        assert!(timely, "request {token} of user {user} was answered late");
+        match failure.code {
+            Code::CONNECTION_LOSS => match handed {
+                Some((conn, nth)) => {
+                    let gone = !u.session.is_connected() || u.conn != Some(conn);
+                    assert!(gone, "{token} lost on a connection that is there");
+                    if let Some((last, before)) = u.last_answered {
+                        assert!(last != conn || before < nth, "failures out of order");
+                    }
+                    if let Some(offset) = asked.offset.filter(|_| asked.op.is_write()) {
+                        let sent = offset < self.conns[conn].written;
+                        assert_eq!(failure.maybe_applied, sent, "{token}, of which this much is known");
+                    }
+                    self.users[user].last_answered = Some((conn, nth));
+                    self.counts.bump("requests lost with their connection");
+                }
+                None => {
+                    assert!(at >= asked.connect_by, "{token} given up too early");
+                    self.counts.bump("requests given up for want of a connection");
+                }
+            },
+            Code::OPERATION_TIMEOUT => {
+                assert!(at >= asked.deadline, "{token} timed out too early");
+                self.counts.bump("requests timed out");
+            }
+            Code::SESSION_EXPIRED => {
+                assert!(self.may_expire(user), "{token} expired without a word of the server");
+            }
+            Code::AUTH_FAILED => assert!(u.auth_refused, "{token} failed without a word of the server"),
+            Code::CLOSING => assert!(u.closing, "{token} failed by a close that was not asked for"),
+            code => panic!("{token} failed with {code:?}, and no server said so"),
+        }
+        if failure.maybe_applied {
+            self.counts.bump("writes with unknown outcome");
+        }
+        let end = if failure.maybe_applied { End::Unknown } else { End::Failed };
+        self.note_end(user, token, end);
+    }
+
+    pub(super) fn note_end(&mut self, user: usize, token: u64, end: End) {
+        let asked = &mut self.users[user].asked[token as usize - 1];
+        assert_eq!(asked.end, None, "request {token} is answered twice");
+        asked.stage = Stage::Done;
+        asked.end = Some(end);
+    }
+}

@@ -1,0 +1,198 @@
+//! Holds what a session tells its user against what the servers told the session.
+
+use super::conn::{Done, Note};
+use super::op::{outside, Op};
+use super::user::{Armed, End, Kind, Stage};
+use super::Sim;
+use bytes::Bytes;
+use std::collections::BTreeSet;
+use zk_proto::op::{OpResult, Reply};
+use zk_proto::session::{Failure, Output};
+use zk_proto::{Code, EventType, KeeperState};
+
+impl Sim {
+    /// Frames that have come to the user in whole: each has its outcome, in their order.
+    pub(super) fn judge_notes(&mut self, user: usize, conn: usize) {
+        loop {
+            let c = &mut self.conns[conn];
+            let note = match c.notes.get(c.noted) {
+                Some((end, note)) if *end <= c.heard => note.clone(),
+                _ => break,
+            };
+            c.noted += 1;
+            self.judge_note(user, conn, note);
+            // The frame may have been the session's last.
+            if self.users[user].over {
+                break;
+            }
+        }
+    }
+
+    fn judge_note(&mut self, user: usize, conn: usize, note: Note) {
+        self.trace(|_| format!("user {user} hears {note:?}"));
+        match note {
+            Note::Quiet => {}
+            Note::Closing => {
+                assert!(self.users[user].closing);
+                self.expect(user, &Output::Closed);
+                self.users[user].closed = true;
+                self.users[user].over = true;
+                self.counts.bump("sessions closed and told so");
+            }
+            Note::Hello { id, read_only } => {
+                let at = self.time_of(user);
+                let u = &mut self.users[user];
+                // A server without a quorum may not know the session, which lives on all the same.
+                if u.id != 0 && id != u.id && !read_only {
+                    assert!(self.plan.keeper, "another id");
+                    u.refused = true;
+                    return;
+                }
+                if !read_only {
+                    u.id = id;
+                }
+                u.connected = true;
+                u.connected_at = at;
+                u.cut_off = None;
+                self.note_established(user, conn);
+                let state = if read_only { KeeperState::CONNECTED_READ_ONLY } else { KeeperState::CONNECTED };
+                self.expect(user, &Output::State(state));
+            }
+            Note::Refusal => self.users[user].refused = self.users[user].id != 0,
+            Note::Auth { ok } => {
+                let c = &mut self.conns[conn];
+                let index = c.auths[c.auths_answered];
+                c.auths_answered += 1;
+                let code = if ok { Code::OK } else { Code::AUTH_FAILED };
+                if let Some(watcher) = self.users[user].auths[index].watcher.take() {
+                    self.counts.bump("outcomes of authentications told");
+                    self.expect(user, &Output::Auth { watcher, code });
+                }
+                self.users[user].auth_refused |= !ok;
+            }
+            Note::Event { kind, path, applied } => self.judge_event(user, kind, &path, applied),
+            Note::Reply { token, done } => self.judge_reply(user, token, &done),
+        }
+    }
+
+    fn judge_event(&mut self, user: usize, kind: EventType, path: &str, applied: usize) {
+        let is = self.ensemble.seen(path, applied);
+        let u = &mut self.users[user];
+        let mut watchers = BTreeSet::new();
+        u.armed.retain(|armed| {
+            let here = armed.path == path;
+            let (hears, stays) = match armed.kind {
+                Kind::Data | Kind::Exist => (here && kind != EventType::CHILD, false),
+                Kind::Child => (here && matches!(kind, EventType::CHILD | EventType::DELETED), false),
+                Kind::Persistent => (here, true),
+                Kind::Recursive => {
+                    let above = super::server::upwards(path).any(|above| above == armed.path);
+                    (above && kind != EventType::CHILD, true)
+                }
+            };
+            // What was made and removed in one transaction leaves nothing to see.
+            if hears && !stays && armed.kind != Kind::Exist {
+                assert!(!armed.kept(&is), "user {user} hears {kind:?} {path}, which {armed:?} knew");
+            }
+            if hears {
+                watchers.insert(armed.watcher);
+            }
+            !hears || stays
+        });
+        self.counts.bump(if watchers.is_empty() { "events for nobody" } else { "events told" });
+        while !watchers.is_empty() {
+            match self.users[user].outputs.pop_front() {
+                Some(Output::Watch { watcher, event }) => {
+                    assert!(watchers.remove(&watcher), "watcher {watcher} hears of {kind:?} {path}");
+                    assert_eq!(event.kind, kind);
+                    assert_eq!(event.state, KeeperState::CONNECTED);
+                    let told = outside(self.users[user].chroot, path);
+                    assert_eq!(event.path.as_deref(), Some(told.as_bytes()));
+                }
+                other => panic!("user {user}: {kind:?} {path} is for {watchers:?}, found {other:?}"),
+            }
+        }
+    }
+
+    fn judge_reply(&mut self, user: usize, token: u64, done: &Done) {
+        let u = &mut self.users[user];
+        let asked = &u.asked[token as usize - 1];
+        assert!(done.applied >= u.applied, "a read that went back in time");
+        u.applied = done.applied;
+        u.last_zxid = u.last_zxid.max(done.zxid);
+        assert!(u.session.last_zxid() >= done.zxid, "the session forgot a zxid");
+        for armed in &u.armed {
+            let seen = self.ensemble.seen(&armed.path, done.applied);
+            assert!(
+                armed.kept(&seen),
+                "user {user} sees a state from before which {armed:?} was to warn him"
+            );
+        }
+        if let Some((watcher, kind)) = asked.watcher.zip(watch_of(&asked.full, done.code)) {
+            let path = asked.full.path().to_owned();
+            let known = u.armed.iter().any(|a| (a.watcher, a.kind, &a.path) == (watcher, kind, &path));
+            if !known {
+                let seen = self.ensemble.seen(&path, done.applied);
+                u.armed.push(Armed { watcher, kind, path, seen });
+                self.counts.bump(match kind {
+                    Kind::Data => "watches set: data",
+                    Kind::Exist => "watches set: exist",
+                    Kind::Child => "watches set: child",
+                    Kind::Persistent => "watches set: persistent",
+                    Kind::Recursive => "watches set: recursive",
+                });
+            }
+        }
+        if asked.stage == Stage::Done {
+            self.counts.bump("answers that nobody waited for any more");
+            return;
+        }
+        let result = match done.code {
+            Code::OK => Ok(unchrooted(&done.reply, u.chroot)),
+            code => Err(Failure::new(code)),
+        };
+        let failed =
+            matches!(&done.reply, Reply::Multi(r) if r.iter().any(|r| matches!(r, OpResult::Error(_))));
+        self.counts.bump(if done.code == Code::OK && !failed {
+            "requests that succeeded"
+        } else {
+            "requests refused"
+        });
+        self.expect(user, &Output::Completed { token, result });
+        self.note_end(user, token, End::Answered { done: done.code == Code::OK && !failed });
+    }
+
+    fn expect(&mut self, user: usize, expected: &Output) {
+        let found = self.users[user].outputs.pop_front();
+        assert_eq!(found.as_ref(), Some(expected), "user {user}");
+    }
+}
+
+/// The watch that a request leaves when it is answered so.
+fn watch_of(op: &Op, code: Code) -> Option<Kind> {
+    match (op, code) {
+        (Op::Get { watch: true, .. } | Op::Exists { watch: true, .. }, Code::OK) => Some(Kind::Data),
+        (Op::Exists { watch: true, .. }, Code::NO_NODE) => Some(Kind::Exist),
+        (Op::Children { watch: true, .. }, Code::OK) => Some(Kind::Child),
+        (Op::AddWatch { recursive: false, .. }, Code::OK) => Some(Kind::Persistent),
+        (Op::AddWatch { recursive: true, .. }, Code::OK) => Some(Kind::Recursive),
+        _ => None,
+    }
+}
+
+/// The answer as a client in this chroot is to see it.
+fn unchrooted(reply: &Reply, chroot: &str) -> Reply {
+    let strip = |path: &Bytes| -> Bytes { outside(chroot, &String::from_utf8_lossy(path)).into() };
+    match reply {
+        Reply::Path(path) => Reply::Path(strip(path)),
+        Reply::PathStat(path, stat) => Reply::PathStat(strip(path), *stat),
+        Reply::Multi(results) => {
+            let results = results.iter().map(|result| match result {
+                OpResult::Create(path, stat) => OpResult::Create(strip(path), *stat),
+                other => other.clone(),
+            });
+            Reply::Multi(results.collect())
+        }
+        other => other.clone(),
+    }
+}

@@ -1,0 +1,96 @@
+//! What a session may send, and in which order: the server's side of the checks.
+
+use super::conn::{Hello, WatchTable, Work};
+use super::op::Op;
+use super::user::{Kind, Stage};
+use super::Sim;
+
+impl Sim {
+    /// The connect request says who the session is and what it has seen.
+    pub(super) fn check_hello(&mut self, conn: usize, hello: &Hello) {
+        let user = &self.users[self.conns[conn].user];
+        assert_eq!(hello.read_only, user.reads_only_too);
+        assert_eq!(hello.timeout_ms as u128, user.wished_ms);
+        assert!(hello.last_zxid <= user.last_zxid, "it has not seen so much");
+        if user.conn == Some(conn) {
+            assert_eq!(hello.id, user.id, "session id of the connect request");
+            assert_eq!(hello.last_zxid, user.last_zxid, "last zxid of the connect request");
+        }
+    }
+
+    /// The next request of a connection is the next one that was handed to it, whole and unchanged;
+    /// what was not asked for, was abandoned in time or has failed for good is never sent. Answers
+    /// with its token, 0 for closeSession.
+    pub(super) fn expect_request(&mut self, conn: usize, op: &Op) -> u64 {
+        let c = &mut self.conns[conn];
+        let user = &self.users[c.user];
+        if *op == Op::Close {
+            assert!(user.closing, "closeSession without having been asked to");
+            assert_eq!(c.got, c.handed.len(), "closeSession before a request");
+            return 0;
+        }
+        let token = *c.handed.get(c.got).unwrap_or_else(|| panic!("{op:?} was never handed over"));
+        c.got += 1;
+        let asked = &user.asked[token as usize - 1];
+        assert_eq!(asked.full, *op, "request {token} of user {}", c.user);
+        token
+    }
+
+    /// After the handshake: every authentication, then every watch, then the rest.
+    pub(super) fn check_order(&mut self, conn: usize, work: &Work) {
+        let c = &mut self.conns[conn];
+        match work {
+            Work::Hello(_) => return,
+            Work::Auth { credentials } => {
+                let index = *c.auths.get(c.auths_got).expect("an authentication that was not added");
+                let auth = &self.users[c.user].auths[index];
+                assert_eq!(auth.credentials.as_bytes(), credentials, "authentications out of order");
+                c.auths_got += 1;
+                return;
+            }
+            _ => assert!(c.auths_got >= c.auths_first, "{work:?} before the authentications"),
+        }
+        if let Work::SetWatches { relative_zxid, kinds } = work {
+            assert!(c.to_arm.is_some(), "setWatches behind something else");
+            let user = &self.users[c.user];
+            if user.conn == Some(conn) {
+                assert_eq!(*relative_zxid, user.last_zxid, "relative zxid of setWatches");
+            }
+            for (kind, paths) in kinds.iter().enumerate() {
+                for path in paths {
+                    assert!(c.armed[kind].insert(path.clone()), "{path} is armed twice");
+                }
+            }
+            return;
+        }
+        if let Some(to_arm) = c.to_arm.take() {
+            assert_eq!(c.armed, to_arm, "setWatches of user {}", c.user);
+        }
+    }
+
+    /// The session is established on a connection: what it owes it from now on.
+    pub(super) fn note_established(&mut self, user: usize, conn: usize) {
+        let u = &mut self.users[user];
+        let c = &mut self.conns[conn];
+        c.auths = (0..u.auths.len()).collect();
+        c.auths_first = c.auths.len();
+        let mut table = WatchTable::default();
+        for armed in &u.armed {
+            table[armed.kind as usize].insert(armed.path.clone());
+        }
+        if table.iter().any(|paths| !paths.is_empty()) {
+            self.counts.bump("watches set again on a new connection");
+        }
+        if !table[Kind::Persistent as usize].is_empty() || !table[Kind::Recursive as usize].is_empty() {
+            self.counts.bump("persistent watches set again on a new connection");
+        }
+        c.to_arm = Some(table);
+        for (index, asked) in u.asked.iter_mut().enumerate() {
+            if asked.stage == Stage::Waits {
+                self.counts.bump("requests that waited for a connection");
+                asked.stage = Stage::Handed(conn, c.handed.len());
+                c.handed.push(index as u64 + 1);
+            }
+        }
+    }
+}
