@@ -26,8 +26,17 @@ requires 'XSLoader';
 
 recommends 'EV';
 
+# One row for each dispatcher: the modules that its event loop takes. xt/meta.t asks for
+# a row for every ZooKeeper::Dispatcher::NAME.
+feature anyevent => 'Events in AnyEvent programs: the default' => sub { requires 'AnyEvent' };
+
 on configure => sub {
     requires 'ExtUtils::MakeMaker' => '6.64';
+    requires 'File::Basename';
+    requires 'File::Find';
+    requires 'File::Glob';
+    requires 'POSIX';
+    requires 'version';
 };
 
 # Beside these: cargo and rustc, a C compiler, perl's headers (Debian:
@@ -39,11 +48,21 @@ on build => sub {
 on test => sub {
     requires 'Test::More' => '0.98';
     requires 'Cwd';
+    requires 'Encode';
+    requires 'ExtUtils::MakeMaker' => '6.64';
+    requires 'File::Basename';
+    requires 'File::Copy';
+    requires 'File::Find';
     requires 'IO::Socket::INET';
+    requires 'Tie::Array';
+    requires 'Tie::Hash';
     recommends 'Test::LeakTrace';
 };
 
 on develop => sub {
+    requires 'CPAN::Meta' => '2.120900';
+    requires 'ExtUtils::Manifest';
+    requires 'JSON::PP';
     requires 'Perl::Critic';
     requires 'Perl::Tidy';
     requires 'Pod::Checker';

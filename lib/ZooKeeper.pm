@@ -107,6 +107,7 @@ sub reopen {
     $self->_dispatcher_of('reopen');
     my $arg    = ZooKeeper::Settings::for_reopen( $self->hosts, @pairs );
     my $resume = delete $arg->{client_id};
+    $self->_check_hosts( $arg->{hosts} ) if exists $arg->{hosts};    # before anything is lost
     $self->close;
     $self->dispatcher->_after_fork;
     if ( exists $arg->{ignore_session_events} ) {
@@ -136,6 +137,11 @@ sub BUILDARGS {
 
 sub BUILD {
     my ( $self, $arg ) = @_;
+    if ( ref $self ne 'ZooKeeper' ) {
+        my $checked = ZooKeeper::Settings::for_object($self);
+        delete $checked->{watcher};
+        @{$self}{ keys %$checked } = values %$checked;
+    }
     $self->ignore_session_events( $arg->{ignore_session_events} ) if defined $arg->{ignore_session_events};
     $self->_open( $arg->{client_id} );
     return;

@@ -126,15 +126,9 @@ for my $method (qw(exists get get_children)) {
 }
 dies( 'add_auth', [ 'digest', 'u:p', watcher => 'name' ], 'the watcher must be a code reference', 'watcher' );
 
-for my $method ( sort grep { $_ ne 'get_acl' } keys %rest ) {
-    my @args = ( '/x', $method eq 'set' || $method eq 'set_acl' ? @{ $rest{$method} } : () );
-    dies( $method, [ @args, 'odd' ],                 'odd number of named arguments', 'one more' );
-    dies( $method, [ @args, watcher => $cb, 'odd' ], 'odd number of named arguments', 'three more' );
-}
-dies( 'get_acl',  [ '/x', 'odd' ], 'odd number of named arguments',   'one more' );
-dies( 'set',      ['/x'],          'expected path and value',         'no value' );
-dies( 'set_acl',  ['/x'],          'expected path and acl',           'no acl' );
-dies( 'add_auth', ['digest'],      'expected scheme and credentials', 'no credentials' );
+dies( 'set',      ['/x'],     'expected path and value',         'no value' );
+dies( 'set_acl',  ['/x'],     'expected path and acl',           'no acl' );
+dies( 'add_auth', ['digest'], 'expected scheme and credentials', 'no credentials' );
 
 for my $object ( [ 'ZooKeeper', 'the class' ], [ bless( {}, 'ZooKeeper' ), 'an empty object' ] ) {
     my ( $invocant, $name ) = @$object;

@@ -200,4 +200,60 @@ subtest 'events that are queued belong to the parent' => sub {
     is scalar @events, 1, 'as ever';
 };
 
+subtest 'a child that reopens hears session events if the parent wanted them' => sub {
+    my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', ignore_session_events => 0 );
+    $zk->exists($base);
+    my $lines = in_child(
+        sub {
+            my @seen;
+            $zk->reopen;
+            $zk->get( $base, watcher => sub { push @seen, $_[0]{state} } );
+            $server->lose_connection($zk);
+            wait_for {
+                $zk->wait(1);
+                grep { $_ == ZOO_CONNECTED_STATE } @seen
+            }
+            60, 'the session event';
+            return 'heard';
+        }
+    );
+    is_deeply $lines, ['heard'], 'its watcher was called';
+};
+
+subtest 'descriptors that the program has closed behind our back are not touched in children' => sub {
+    my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+    $zk->exists($base);
+    my $lines = in_child(    # a daemon: closes all, opens its logs, forks a worker
+        sub {
+            my $result = $_[0];
+            my %keep   = map { $_ => 1 } 0 .. 2,
+              grep { ( readlink("/proc/self/fd/$_") // '' ) =~ /^pipe/ } 3 .. 255;
+            POSIX::close($_) for grep { !$keep{$_} } 3 .. 255;
+            my @logs = map { open my $log, '<', '/proc/self/status' or die $!; $log } 1 .. 40;
+            my $pid  = fork // die "fork: $!";
+            if ( !$pid ) {
+                my @changed = grep { readlink( '/proc/self/fd/' . fileno $_ ) !~ m{/status\z} } @logs;
+                POSIX::_exit( scalar @changed );
+            }
+            waitpid $pid, 0;
+            return 'changed: ' . ( $? >> 8 );
+        }
+    );
+    is_deeply $lines, ['changed: 0'], 'in the grandchild';
+    goes_on( parent('daemon'), 'daemon' );
+};
+
+subtest 'a dispatcher that only the parent used leaves no descriptor behind in a child' => sub {
+    my @dispatchers = map { ZooKeeper::Dispatcher::Pipe->new } 1 .. 20;
+    my $lines       = in_child(
+        sub {
+            my $count  = sub { scalar( () = glob '/proc/self/fd/*' ) };
+            my $before = $count->();
+            @dispatchers = ();
+            return $before - $count->();
+        }
+    );
+    is_deeply $lines, [20], 'when it goes';
+};
+
 done_testing;

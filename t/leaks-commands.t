@@ -74,7 +74,6 @@ for my $failing (
     [ set          => $base, "\x{263a}" ],
     [ set_acl      => $base, [ {} ] ],
     [ get          => $base, watcher => 'bad' ],
-    [ get          => $base, 'odd' ],
     [ set          => $base, 'x' x 1_100_000 ],
   )
 {

@@ -137,6 +137,10 @@ subtest 'reopen' => sub {
     ok !eval { $zk->reopen( timeout => 'long' ); 1 }, 'with a wrong one';
     is $@->code,                    ZBADARGUMENTS, 'is refused';
     is $zk->client_id->{client_id}, $wrong,        'and the session stays';
+    ok !eval { $zk->reopen( hosts => '127.0.0.1:0' ); 1 }, 'with hosts that are none';
+    is $@->code,                    ZBADARGUMENTS, 'too';
+    is $zk->client_id->{client_id}, $wrong,        'and the session stays';
+    isnt $zk->hosts,                '127.0.0.1:0', 'as do its hosts';
     ok !eval { $zk->reopen('odd'); 1 }, 'an odd list';
     like $@, qr/\Areopen: odd number of named arguments at \Q${\ __FILE__}\E line/, 'is refused';
 };

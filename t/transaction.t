@@ -166,13 +166,6 @@ qr/\AError committing transaction: bad arguments: .*\b2 \($op\).* at \Q${\ __FIL
         like $@, qr/\Acommit: operation 1 must be an array ref at \Q${\ __FILE__}\E line/,
           'says what was expected';
     }
-    for my $odd ( [ create => '/x', 'value' ], [ set => '/x', 'v', 'version' ],
-        [ check => '/x', version => 1 ] )
-    {
-        my ( $op, @args ) = @$odd;
-        ok !eval { $fake->transaction->$op(@args); 1 }, "$op with an odd list";
-        like $@, qr/\A$op: odd number of named arguments at \Q${\ __FILE__}\E line/, 'at once';
-    }
     is_deeply [ $fake->transaction->commit ], [], 'no operation: an empty list';
     is_deeply [ $server->notes ],             [], 'nothing was sent in all of this';
 };

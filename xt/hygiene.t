@@ -23,7 +23,7 @@ subtest 'nothing of the machine that a file was written on' => sub {
         'the host of a registry' =>
           qr{\b(?:crates\.io|pypi\.org|npmjs\.(?:org|com)|deb\.debian\.org|cpan\.org)\b},
     );
-    for my $file ( grep { $_ ne 'Cargo.lock' && $_ ne 'xt/hygiene.t' && -T } @files ) {
+    for my $file ( grep { !m{(?:\A|/)Cargo\.lock\z} && $_ ne 'xt/hygiene.t' && -T } @files ) {
         my $text = slurp($file);
         for my $what ( sort keys %never ) {
             my ($line) = $text =~ /^(.*$never{$what}.*)$/m;
@@ -34,6 +34,9 @@ subtest 'nothing of the machine that a file was written on' => sub {
 };
 
 subtest 'unsafe code is explained' => sub {
+
+    # An allocator that counts can't be had without; it is no part of the product.
+    my %allowed = map { $_ => 1 } 'rust/fuzz/src/meter.rs';
     my @rust = grep { /\.rs\z/ } @files;
     for my $file (@rust) {
         my @lines = split /\n/, slurp($file);
@@ -44,7 +47,7 @@ subtest 'unsafe code is explained' => sub {
             my $where = sprintf '%s line %d', $file, $n + 1;
             my $near  = grep { /SAFETY:|# Safety/ } @lines[ $first .. $n ];
             ok $near,                  "$where: SAFETY"                 if !$near;
-            ok $file =~ m{\Arust/xs/}, "$where: unsafe only in rust/xs" if $file !~ m{\Arust/xs/};
+            ok $file =~ m{\Arust/xs/}, "$where: unsafe only in rust/xs" if $file !~ m{\Arust/xs/} && !$allowed{$file};
         }
     }
     ok scalar @rust, 'there are Rust files, and all others are fine';

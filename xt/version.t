@@ -23,7 +23,15 @@ my %locked = slurp('Cargo.lock') =~ /^name = "(zk-[^"]+)"\nversion = "([^"]+)"/m
 is_deeply \%locked, { map { $_ => $version } keys %locked }, 'Cargo.lock';
 ok exists $locked{'zk-xs'}, '... has the crates of this repository';
 
+# In META.json: xt/meta.t.
+
 my ($latest) = slurp('Changes') =~ /^(\d\S*)/m;
 is $latest, $version, 'Changes';
+
+# What it takes is said in README.md as well.
+my ($perl)   = slurp('cpanfile')   =~ /^requires 'perl' => '5\.0*(\d+)';$/m;
+my ($rust)   = slurp('Cargo.toml') =~ /^rust-version = "([\d.]+)"$/m;
+my ($readme) = slurp('README.md')  =~ /(perl \S+ or newer, Rust \S+ or newer)/;
+is $readme, "perl 5.$perl or newer, Rust $rust or newer", 'README.md: the oldest perl and Rust';
 
 done_testing;

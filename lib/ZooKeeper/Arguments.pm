@@ -32,7 +32,10 @@ sub arguments {
 # that nobody knows is left out.
 sub named {
     my ( $method, $known, @pairs ) = @_;
-    ZooKeeper::Error::_croak("$method: odd number of named arguments") if @pairs % 2;
+    if ( @pairs % 2 ) {    # programs in the wild do it, and get away with it
+        ZooKeeper::Error::_warn("$method: odd number of named arguments");
+        push @pairs, undef;
+    }
     no warnings 'uninitialized';
     my %arg = @pairs;
     for my $name ( grep { !defined $arg{$_} || !$known->{$_} } sort keys %arg ) {

@@ -118,12 +118,11 @@ sub wait {
 # For a dispatcher whose loop has to be told of a fork.
 sub _after_fork { return }
 
-# Loops call it without arguments. Only wait needs the copy of the event that dispatch_event returns: this is its call
-# in void context.
+# Loops call it without arguments, and dispatchers of other people's look at what it returns.
 sub _build_dispatch_cb {
     my ($self) = @_;
     weaken($self);
-    return sub { $self->dispatch_event if $self; return };
+    return sub { return $self ? $self->dispatch_event : undef };
 }
 
 1;

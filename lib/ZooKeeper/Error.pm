@@ -44,6 +44,9 @@ my %OURS = map { $_ => 1 } qw(
   Moo::Object Sub::Defer
 );
 
+# Those that programs make subclasses of.
+my @CLASSES = qw(ZooKeeper ZooKeeper::Dispatcher ZooKeeper::Transaction);
+
 # Throws what a call came to. Rust calls this for the server's and its own codes.
 sub _raise {
     my ( $op, $path, $code, $detail, $maybe_applied ) = @_;
@@ -68,11 +71,11 @@ sub _croak {
     die $message . _at_caller();
 }
 
-# Warns at the user's line, unless it says: no warnings 'ZooKeeper'.
+# Warns at the user's line, unless it says: no warnings 'ZooKeeper'. It stays a warning where warnings are fatal.
 sub _warn {
     my ($message) = @_;
     local @Carp::Internal{ keys %OURS } = values %OURS;    # warnings goes by Carp
-    warnings::warnif( 'ZooKeeper', $message );
+    warn $message . _at_caller() if warnings::enabled('ZooKeeper');
     return;
 }
 
@@ -84,10 +87,12 @@ sub _at_caller {
 # The number of the first frame outside our packages, as caller() counts it in the function that asks.
 sub _caller_level {
     my $level = 1;
-    while ( my ( $package, undef, undef, $called ) = caller $level ) {
+    while ( my ( $package, $file, undef, $called ) = caller $level ) {
 
-        # The constructor that Moo makes for a subclass is in the subclass's package.
-        return $level - 1 if !$OURS{$package} && $called !~ /::BUILD(?:ARGS)?\z/;
+      # The constructor that Moo makes for a subclass is in the subclass's package, and so are the wrappers of
+      # method modifiers.
+        my $made = $file =~ /\A\(eval [0-9]+\)/ && grep { $package->isa($_) } @CLASSES;
+        return $level - 1 if !$OURS{$package} && !$made && $called !~ /::BUILD(?:ARGS)?\z/;
         $level++;
     }
     return $level - 2;

@@ -34,12 +34,20 @@ my %CHECK = (
 # What "new" was given, checked; undef is as good as nothing.
 sub for_new {
     my ( $class, %arg ) = @_;
-    ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts};
 
-    # A subclass has attributes of its own: only the class itself can tell a typing error.
+# A subclass has attributes and defaults of its own: only the class itself can tell what is missing or unknown.
+    ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts} && $class eq 'ZooKeeper';
     my @unknown = grep { !exists $CHECK{$_} } sort keys %arg;
     _unknown( 'new', @unknown ) if $class eq 'ZooKeeper';
     return { %arg{@unknown}, _checked( 'new', $arg{hosts}, %arg ) };
+}
+
+# The attributes that a subclass has defaults for, checked as if they had been given.
+sub for_object {
+    my ($self) = @_;
+    my %arg = map { $_ => $self->$_ } grep { $_ ne 'client_id' && $_ ne 'ignore_session_events' } keys %CHECK;
+    ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts};
+    return { _checked( 'new', $arg{hosts}, %arg ) };
 }
 
 # What "reopen" was given, checked. The dispatcher stays: the handle's watchers live there.

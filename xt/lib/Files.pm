@@ -2,15 +2,19 @@ package Files;
 use strict;
 use warnings;
 
-use Exporter qw(import);
+use Exporter           qw(import);
+use ExtUtils::Manifest qw(maniread);
 
 our @EXPORT_OK = qw(all_files perl_files slurp);
 
-# What is in version control, or would be.
+# What is in version control, or would be; in an unpacked release, what it consists of
+# but for the crates of others.
 sub all_files {
-    my @files = `git ls-files --cached --others --exclude-standard`;
-    die "xt/ needs a git checkout\n" if !@files;
-    chomp @files;
+    my @files =
+      -e '.git'
+      ? split /\n/, `git ls-files --cached --others --exclude-standard`
+      : grep { !m{\A(?:vendor/|\.cargo/|META\.)} } sort keys %{ maniread() };
+    die "neither git nor MANIFEST names any files\n" if !@files;
     return grep { -e } @files;
 }
 

@@ -31,7 +31,7 @@ sub read_pipe {
 sub _readable {
     my ($self) = @_;
     my $wait = $self->{_waiting};
-    for ( 1 .. $BATCH ) {
+    for my $nth ( 1 .. $BATCH ) {    # not $_: that is the callbacks'
         last if !$self->channel->size;
         $self->dispatch_cb->();
         last if $wait && !$self->{_waiting};    # wait asks for one event, and has it

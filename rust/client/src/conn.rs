@@ -11,6 +11,8 @@ use std::sync::Arc;
 /// A connection, or an attempt at one.
 #[derive(Debug)]
 pub(crate) struct Conn {
+    /// What the poller reports with its events.
+    key: u64,
     socket: Arc<Registered>,
     /// What the IO thread's poller is set to; `None` after a one-shot event.
     interest: Option<EventFlags>,
@@ -19,8 +21,9 @@ pub(crate) struct Conn {
 }
 
 impl Conn {
-    /// Starts to connect, and registers with the poller under `id`.
-    pub(crate) fn open(poller: BorrowedFd<'_>, id: u64, peer: SocketAddr) -> Result<Conn, Errno> {
+    /// Starts to connect, and registers with the poller under `key`, which no other connection has:
+    /// an event of the connection before, already on its way, must not be taken for this one's.
+    pub(crate) fn open(poller: BorrowedFd<'_>, key: u64, peer: SocketAddr) -> Result<Conn, Errno> {
         let family = if peer.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         let socket = Registered::make(Inherited::Close, || {
@@ -32,8 +35,8 @@ impl Conn {
             Err(error) => return Err(error),
         }
         let interest = EventFlags::OUT;
-        epoll::add(poller, &socket, EventData::new_u64(id), interest)?;
-        Ok(Conn { socket: Arc::new(socket), interest: Some(interest), connecting: true })
+        epoll::add(poller, &socket, EventData::new_u64(key), interest)?;
+        Ok(Conn { key, socket: Arc::new(socket), interest: Some(interest), connecting: true })
     }
 
     /// What became of `connect`, once the socket is writable or in error.
@@ -45,23 +48,28 @@ impl Conn {
 
     /// Sets what the IO thread is told of. While a caller leads (`read` false) the entry is one-shot,
     /// so that an error or hang-up, which can't be masked, is reported once and not for ever.
-    pub(crate) fn listen(&mut self, poller: BorrowedFd<'_>, id: u64, read: bool, write: bool) {
+    pub(crate) fn listen(&mut self, poller: BorrowedFd<'_>, read: bool, write: bool) {
         let mut interest = if read { EventFlags::IN } else { EventFlags::ONESHOT };
         if write {
             interest |= EventFlags::OUT;
         }
         if self.interest != Some(interest) {
             // Fails only if the socket is not registered, and it is as long as it is open.
-            let _ = epoll::modify(poller, &self.socket, EventData::new_u64(id), interest);
+            let _ = epoll::modify(poller, &self.socket, EventData::new_u64(self.key), interest);
             self.interest = Some(interest);
         }
     }
 
-    /// The poller has reported an event: a one-shot entry is spent by it.
-    pub(crate) fn reported(&mut self) {
+    /// The poller has reported an event under `key`: a one-shot entry is spent by it. False if it is
+    /// not this connection's.
+    pub(crate) fn reported(&mut self, key: u64) -> bool {
+        if key != self.key {
+            return false;
+        }
         if self.interest.is_some_and(|i| i.contains(EventFlags::ONESHOT)) {
             self.interest = None;
         }
+        true
     }
 
     /// Reads what is there. `Ok(0)` is the end of the stream; [`Errno::AGAIN`]: nothing now.

@@ -1,7 +1,7 @@
 //! A session with its connection: what both the IO thread and a leading caller drive, under one lock.
 
 use crate::conn::Conn;
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
 use crate::handle::Ticket;
 use crate::queue::{Delivery, Sink};
@@ -59,6 +59,8 @@ pub(crate) struct Core {
     pub(crate) slots: Slots,
 
     conn: Option<Conn>,
+    /// How many there have been.
+    connections: u32,
     /// Further addresses of the server that is being tried.
     addresses: VecDeque<SocketAddr>,
     /// The server whose name is being resolved.
@@ -91,6 +93,7 @@ impl Core {
             default_watcher,
             slots: Slots::default(),
             conn: None,
+            connections: 0,
             addresses: VecDeque::new(),
             resolving: None,
             resolver: Resolver::default(),
@@ -105,9 +108,11 @@ impl Core {
     // ---- the IO thread's side
 
     /// The poller has reported something about the socket.
-    pub(crate) fn handle_io(&mut self, now: Time, flags: EventFlags) {
+    pub(crate) fn handle_io(&mut self, now: Time, key: u64, flags: EventFlags) {
         let Some(conn) = &mut self.conn else { return };
-        conn.reported();
+        if !conn.reported(key) {
+            return;
+        }
         if conn.connecting {
             match conn.connected() {
                 Ok(()) => self.session.handle_connected(now),
@@ -311,7 +316,10 @@ impl Core {
     fn connect_to(&mut self, host: HostPort, now: Time) {
         let (engine, id) = (self.engine.clone(), self.id);
         match self.resolver.ask(&host, move || engine.shared.nudge(id)) {
-            Answer::Ready(Ok(addresses)) => {
+            Answer::Ready(Ok(mut addresses)) => {
+                // Resolvers tend to give the same one first; if that one swallows what is sent to
+                // it, the next attempt must begin with another.
+                fastrand::shuffle(&mut addresses);
                 self.addresses = addresses.into();
                 self.connect_next(now);
             }
@@ -324,7 +332,9 @@ impl Core {
     fn connect_next(&mut self, now: Time) {
         self.conn = None;
         while let Some(peer) = self.addresses.pop_front() {
-            if let Ok(conn) = Conn::open(self.engine.shared.poller(), self.id, peer) {
+            self.connections = self.connections.wrapping_add(1);
+            let key = engine::event_key(self.id, self.connections);
+            if let Ok(conn) = Conn::open(self.engine.shared.poller(), key, peer) {
                 self.conn = Some(conn);
                 return;
             }
@@ -337,7 +347,7 @@ impl Core {
         self.addresses.clear();
         self.resolving = None;
         self.write_blocked = false;
-        // Only the IO thread connects; whoever led waits as a follower from now on.
+        // Whoever led waits as a follower while there is no connection.
         self.lead = Lead::Engine;
     }
 
@@ -392,7 +402,7 @@ impl Core {
     fn listen(&mut self) {
         if let Some(conn) = self.conn.as_mut().filter(|c| !c.connecting) {
             let read = self.lead == Lead::Engine;
-            conn.listen(self.engine.shared.poller(), self.id, read, self.write_blocked);
+            conn.listen(self.engine.shared.poller(), read, self.write_blocked);
         }
     }
 

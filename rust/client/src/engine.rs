@@ -6,6 +6,7 @@ use crate::forking::{Inherited, Registered};
 use crate::handle::Handle;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{eventfd, EventfdFlags, Timespec};
+use rustix::io::Errno;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -17,8 +18,20 @@ use zk_proto::time::Time;
 /// Handles have ids from 1 on; 0 is the waker.
 const WAKER: u64 = 0;
 const EVENTS_AT_ONCE: usize = 64;
+/// The lower bits of an event's key count the connections of a handle.
+const CONNECTION_BITS: u32 = 24;
+/// Nothing can be waited for: the program has closed our fds. Sessions then end by their timers.
+const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
+
+/// What the poller reports with the events of a handle's connection.
+pub(crate) fn event_key(id: u64, connection: u32) -> u64 {
+    (id << CONNECTION_BITS) | u64::from(connection & ((1 << CONNECTION_BITS) - 1))
+}
 
 pub(crate) type SharedCore = Arc<Mutex<Core>>;
+
+/// A handle whose socket has something: with the event's key, and what it is.
+type Signalled = (SharedCore, u64, EventFlags);
 
 /// One IO thread, and the handles that it serves. It ends when the engine and its last
 /// handle have gone.
@@ -149,12 +162,15 @@ impl Shared {
         loop {
             let Some(timeout) = self.fall_asleep() else { return };
             events.clear();
-            // An interruption is as good as a wake-up.
-            let _ = epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut events), timeout.as_ref());
+            match epoll::wait(&self.poller, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
+                // An interruption is as good as a wake-up.
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(_) => std::thread::sleep(PAUSE_AFTER_ERROR),
+            }
             let now = clock::now();
             let (signalled, due) = self.wake_up(now, &events);
-            for (core, flags) in signalled {
-                drive(&core, |core| core.handle_io(now, flags), now);
+            for (core, key, flags) in signalled {
+                drive(&core, |core| core.handle_io(now, key, flags), now);
             }
             for core in due {
                 drive(&core, |core| core.handle_timer(now), now);
@@ -178,7 +194,7 @@ impl Shared {
     }
 
     /// Which handles have something to do: those with an event, and those whose time has come.
-    fn wake_up(&self, now: Time, events: &[Event]) -> (Vec<(SharedCore, EventFlags)>, Vec<SharedCore>) {
+    fn wake_up(&self, now: Time, events: &[Event]) -> (Vec<Signalled>, Vec<SharedCore>) {
         let mut agenda = self.agenda();
         agenda.sleeping_until = None;
         let mut signalled = Vec::new();
@@ -189,7 +205,10 @@ impl Shared {
                 WAKER => {
                     let _ = rustix::io::read(&self.waker, &mut [0; 8]);
                 }
-                id => signalled.extend(agenda.handles.get(&id).and_then(Weak::upgrade).map(|c| (c, flags))),
+                key => {
+                    let core = agenda.handles.get(&(key >> CONNECTION_BITS)).and_then(Weak::upgrade);
+                    signalled.extend(core.map(|core| (core, key, flags)));
+                }
             }
         }
         let mut due = Vec::new();

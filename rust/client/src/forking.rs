@@ -5,6 +5,7 @@
 //! The owner of the process registers one `pthread_atfork` triple that calls [`prepare`], [`parent`]
 //! and [`child`].
 
+use rustix::io::Errno;
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -20,7 +21,17 @@ pub enum Inherited {
     Wake,
 }
 
-type Registry = Vec<(RawFd, Inherited)>;
+/// What a number stood for when we opened it: device and inode. A program may have closed our fds
+/// behind our back (daemons close all they don't know) and opened others under their numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// As `st_dev` of fstat(2).
+    pub device: u64,
+    /// As `st_ino` of fstat(2).
+    pub inode: u64,
+}
+
+type Registry = Vec<(RawFd, Inherited, Identity)>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Vec::new());
 
@@ -53,19 +64,25 @@ pub fn parent() {
     FORKS.fetch_sub(1, SeqCst);
 }
 
-/// After the fork, in the child: calls `each` for every fd of ours that it inherited.
-pub fn child(each: &mut dyn FnMut(Inherited, RawFd)) {
+/// After the fork, in the child: calls `each` for every fd of ours that it inherited. The child must
+/// leave those alone that are not what they were.
+pub fn child(each: &mut dyn FnMut(Inherited, RawFd, Identity)) {
     HELD.with(|held| {
         if let Some(mut registry) = held.borrow_mut().take() {
-            for (fd, what) in registry.iter() {
-                each(*what, *fd);
+            for (fd, what, identity) in registry.iter() {
+                each(*what, *fd, *identity);
             }
             // Wake fds keep their number, so a grandchild has to renew them again.
-            registry.retain(|(_, what)| *what == Inherited::Wake);
+            registry.retain(|(_, what, _)| *what == Inherited::Wake);
         }
     });
     FORKS.store(0, SeqCst);
     RESOLUTIONS.store(0, SeqCst);
+}
+
+/// In a child: this wake fd, inherited and never used, is about to be closed by its owner.
+pub fn disown(fd: RawFd) {
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, ..)| *known != fd);
 }
 
 /// Runs a name resolution while no fork is under way.
@@ -89,16 +106,17 @@ pub(crate) struct Registered(Option<OwnedFd>);
 
 impl Registered {
     /// Makes and registers an fd in one step, as far as a fork can see.
-    pub(crate) fn make<E>(
+    pub(crate) fn make(
         what: Inherited,
-        make: impl FnOnce() -> Result<OwnedFd, E>,
-    ) -> Result<Registered, E> {
+        make: impl FnOnce() -> Result<OwnedFd, Errno>,
+    ) -> Result<Registered, Errno> {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         let fd = make()?;
         let number = fd.as_raw_fd();
+        let stat = rustix::fs::fstat(&fd)?;
         // A wake fd that a child took over is in the list already.
-        registry.retain(|(known, _)| *known != number);
-        registry.push((number, what));
+        registry.retain(|(known, ..)| *known != number);
+        registry.push((number, what, Identity { device: stat.st_dev, inode: stat.st_ino }));
         Ok(Registered(Some(fd)))
     }
 }
@@ -117,7 +135,7 @@ impl Drop for Registered {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fd) = self.0.take() {
             let number = fd.as_raw_fd();
-            registry.retain(|(known, _)| *known != number);
+            registry.retain(|(known, ..)| *known != number);
             // Closed while the lock is held: else a child could be told of a number that means
             // something else by then.
             drop(fd);

@@ -20,7 +20,7 @@ use zk_proto::{Code, KeeperState};
 pub type Answer = Result<Reply, Failure>;
 
 /// What a handle is opened with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Settings {
     /// Servers and chroot.
     pub hosts: ConnectString,

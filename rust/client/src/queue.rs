@@ -4,7 +4,6 @@
 use crate::forking::{Inherited, Registered};
 use crossbeam_channel::{unbounded, Receiver, Sender};
 use rustix::event::{eventfd, EventfdFlags};
-use std::convert::Infallible;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -54,10 +53,11 @@ impl<T: Send> Queue<T> {
 
     /// An empty queue that wakes through an eventfd that is there already: a forked child's, on the
     /// number that its event loop knows.
-    pub fn on_fd(fd: OwnedFd) -> Queue<T> {
-        match Registered::make(Inherited::Wake, || Ok::<_, Infallible>(fd)) {
-            Ok(wake) => Queue::with(wake),
-        }
+    ///
+    /// # Errors
+    /// It is no open fd.
+    pub fn on_fd(fd: OwnedFd) -> io::Result<Queue<T>> {
+        Ok(Queue::with(Registered::make(Inherited::Wake, || Ok(fd))?))
     }
 
     fn with(wake: Registered) -> Queue<T> {

@@ -5,10 +5,19 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use zk_proto::connect_string::HostPort;
+
+/// The C library may load modules (LDAP and the like) that are not frugal.
+const STACK: usize = 1 << 20;
+/// An answer that nobody has come for by then is forgotten.
+const FRESH: Duration = Duration::from_secs(30);
 
 /// What became of a name.
 pub(crate) type Addresses = Result<Vec<SocketAddr>, String>;
+
+/// A name's answer and when it came; `None` while it is under way.
+type Found = Option<(Instant, Addresses)>;
 
 /// Answers that have come and were not asked for yet, and questions under way (`None`).
 ///
@@ -16,7 +25,7 @@ pub(crate) type Addresses = Result<Vec<SocketAddr>, String>;
 /// change. One that comes after its attempt was given up serves the next one.
 #[derive(Clone, Default, Debug)]
 pub(crate) struct Resolver {
-    names: Arc<Mutex<HashMap<HostPort, Option<Addresses>>>>,
+    names: Arc<Mutex<HashMap<HostPort, Found>>>,
 }
 
 /// What [`Resolver::ask`] says.
@@ -36,21 +45,24 @@ impl Resolver {
         }
         let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
         match names.remove(host) {
-            Some(Some(answer)) => return Answer::Ready(answer),
+            Some(Some((since, answer))) if since.elapsed() < FRESH => return Answer::Ready(answer),
             Some(None) => {
                 names.insert(host.clone(), None);
                 return Answer::UnderWay;
             }
-            None => {}
+            Some(Some(_)) | None => {}
         }
         let this = self.clone();
         let asked = host.clone();
         let look_up = move || {
             let found = forking::outside_of_forks(|| look_up(&asked));
-            this.names.lock().unwrap_or_else(PoisonError::into_inner).insert(asked, Some(found));
+            this.names
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(asked, Some((Instant::now(), found)));
             done();
         };
-        match std::thread::Builder::new().name("zk-resolver".into()).stack_size(256 << 10).spawn(look_up) {
+        match std::thread::Builder::new().name("zk-resolver".into()).stack_size(STACK).spawn(look_up) {
             Ok(_) => {
                 names.insert(host.clone(), None);
                 Answer::UnderWay
@@ -74,7 +86,6 @@ fn look_up(host: &HostPort) -> Addresses {
 mod tests {
     use super::*;
     use std::sync::mpsc;
-    use std::time::Duration;
 
     fn host(name: &str) -> HostPort {
         HostPort { host: name.into(), port: 2181 }

@@ -66,10 +66,14 @@ fn an_answer_that_nobody_asked_for_drops_the_connection() {
 }
 
 #[test]
-fn credentials_appear_in_no_debug_output() {
+fn neither_credentials_nor_the_password_appear_in_debug_output() {
     let mut pair = Pair::connected();
     pair.session.add_auth(pair.now, b"digest", b"user:sesame", None).unwrap();
     pair.sent();
     let shown = format!("{:?}", pair.session);
     assert!(!shown.contains("sesame") && !shown.contains(&format!("{:?}", b"user:sesame")));
+    let passwd = pair.session.credentials().unwrap().1;
+    assert!(shown.contains("id: 7") && !shown.contains(&format!("{passwd:?}")));
+    let resume = zk_proto::session::Config { resume: Some((7, [42; 16])), ..config("a") };
+    assert!(!format!("{resume:?}").contains("42"));
 }

@@ -21,7 +21,7 @@ const LONGEST: usize = 4_096;
 /// Lengths and counts that are likely to lie.
 const NUMBERS: [i32; 10] = [0, 1, -1, -2, i32::MAX, i32::MIN, 0xffff, 0xf_ffff, 64 << 20, 1 << 30];
 
-fn run(name: &str, target: fn(&[u8]), input: &[u8]) {
+fn run(name: &str, target: fuzz::Target, input: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target(input))) {
         let hex: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
         eprintln!("target {name}, input (hex): {hex}");

@@ -6,7 +6,7 @@
 
 use crate::args::argument;
 use crate::boot::Sub;
-use crate::fork::generation;
+use crate::fork::{close_unused, generation};
 use crate::guard::guarded;
 use crate::perl::{attachable, callback, Call, Found, Key, Perl, Sv};
 use crate::thrown::Thrown;
@@ -43,6 +43,8 @@ pub(crate) struct Channel {
     /// From `Arc::into_raw`: the engine's sessions hold the queue too.
     queue: Cell<*const Queue<Item>>,
     generation: Cell<u32>,
+    /// What the queue was told of session events; a forked child's has to be told again.
+    session_events: Cell<bool>,
     /// Paths of events are text: set by a handle that was opened with `utf8`.
     utf8: Cell<bool>,
 }
@@ -52,6 +54,7 @@ impl Channel {
         Ok(Channel {
             queue: Cell::new(Arc::into_raw(Arc::new(Queue::new()?))),
             generation: Cell::new(generation()),
+            session_events: Cell::new(false),
             utf8: Cell::new(false),
         })
     }
@@ -64,10 +67,9 @@ impl Channel {
             self.generation.set(generation());
             // SAFETY: as below; and the descriptor is nobody else's, as the old queue is never
             // dropped.
-            let fresh = unsafe {
-                let fd = (*self.queue.get()).as_raw_fd();
-                Queue::on_fd(OwnedFd::from_raw_fd(fd))
-            };
+            let inherited = unsafe { Queue::on_fd(OwnedFd::from_raw_fd((*self.queue.get()).as_raw_fd())) };
+            let fresh = inherited.or_else(|_| Queue::new()).expect("a descriptor to wake up by");
+            fresh.set_wants_session_events(self.session_events.get());
             self.queue.set(Arc::into_raw(Arc::new(fresh)));
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
@@ -96,7 +98,12 @@ attachable!(Channel, freed);
 /// on any thread, so the scalars leave now.
 fn freed(channel: Channel, perl: Perl) {
     if channel.generation.get() != generation() {
-        return; // the parent's queue, never used here: its locks are not ours to touch
+        // The parent's queue, never used here: its locks are not ours to touch, only the descriptor,
+        // which is this process's own.
+        // SAFETY: the pointer holds a count; the number was written before the fork.
+        let fd = unsafe { (*channel.queue.get()).as_raw_fd() };
+        let _ = guarded(|| close_unused(fd));
+        return;
     }
     // SAFETY: the count that `new` or `queue` put there.
     let queue = unsafe { Arc::from_raw(channel.queue.get()) };
@@ -230,6 +237,7 @@ callback! {
         let call = perl.enter();
         let yes = argument(perl, call, 1).is_true(perl);
         if let Some(channel) = channel(perl, call, "_session_events") {
+            channel.session_events.set(yes);
             channel.queue().set_wants_session_events(yes);
         }
         perl.leave(call, 0);

@@ -18,8 +18,11 @@ use zk_client::{Handle, Settings};
 use zk_proto::connect_string::ConnectString;
 use zk_proto::Code;
 
-pub(crate) const SUBS: &[Sub] =
-    &[(c"ZooKeeper::_connect", Some(connect)), (c"ZooKeeper::_add_auth", Some(add_auth))];
+pub(crate) const SUBS: &[Sub] = &[
+    (c"ZooKeeper::_connect", Some(connect)),
+    (c"ZooKeeper::_check_hosts", Some(check_hosts)),
+    (c"ZooKeeper::_add_auth", Some(add_auth)),
+];
 
 static HOSTS: Key = Key::new("hosts");
 static TIMEOUT: Key = Key::new("timeout");
@@ -69,6 +72,31 @@ callback! {
         match open(perl, call) {
             Ok(()) => perl.leave(call, 0),
             Err(thrown) => thrown.throw(perl),
+        }
+    }
+}
+
+callback! {
+    /// `_check_hosts($self, $hosts)`: throws what `_connect` would, and opens nothing.
+    fn check_hosts(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        protect(perl, call);
+        let hosts = settled(perl, perl.argument(call, 1));
+        let (text, _) = values::text(perl, hosts, false);
+        let mut words = None;
+        let checked = guarded(|| {
+            // SAFETY: nothing of Perl has run since the bytes were taken.
+            words = ConnectString::parse(unsafe { text.bytes() }).err().map(|e| e.to_string());
+        });
+        let thrown = match (checked, &words) {
+            (Err(panicked), _) => Some(Thrown::panic(perl, panicked)),
+            (Ok(()), Some(words)) => Some(bad(perl, hosts, Code::BAD_ARGUMENTS.0, Some(words))),
+            (Ok(()), None) => None,
+        };
+        drop(words);
+        match thrown {
+            Some(thrown) => thrown.throw(perl),
+            None => perl.leave(call, 0),
         }
     }
 }

@@ -55,7 +55,8 @@ pub(crate) fn at_exit(perl: Perl) {
 }
 
 callback! {
-    /// Runs after the objects are gone, so only for handles that no destructor reached (cycles).
+    /// Runs after the objects are gone: for handles that lived until then, or that no destructor reached
+    /// (cycles).
     fn end(perl, _pointer: *mut std::ffi::c_void) {
         // Ithreads inherit the list of exit callbacks, but their end isn't the program's.
         if !is_main(perl) {
@@ -70,6 +71,14 @@ callback! {
             let _ = guarded(|| engine.shutdown(FAREWELL));
         }
     }
+}
+
+/// Whether the program is ending: [`end`] is still to come, and closes all sessions at once instead
+/// of one after the other.
+pub(crate) fn ends_soon(perl: Perl) -> bool {
+    // SAFETY: an enum of perl's own that perl keeps.
+    let phase = unsafe { *sys::PL_phase_ptr!(perl.raw()) };
+    phase == sys::perl_phase::PERL_PHASE_DESTRUCT && is_main(perl)
 }
 
 fn is_main(perl: Perl) -> bool {

@@ -2,10 +2,11 @@
 
 use crate::engine;
 use crate::guard::caught;
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Once;
-use zk_client::forking::{self, Inherited};
+use zk_client::forking::{self, Identity, Inherited};
 
 /// Counts the forks between the first process and this one. Every value that holds a lock, a
 /// descriptor or a thread's attention remembers the generation it was made in; an XSUB compares
@@ -43,8 +44,11 @@ extern "C" fn child() {
     let _ = caught(|| forking::child(&mut inherited));
 }
 
-fn inherited(what: Inherited, fd: RawFd) {
-    // SAFETY: the engine names descriptors that it opened and that nobody else may close. Errors
+fn inherited(what: Inherited, fd: RawFd, identity: Identity) {
+    if !is_still(fd, identity) {
+        return;
+    }
+    // SAFETY: the engine names descriptors that it opened, and this one is still what it was. Errors
     // have nobody to be told to.
     unsafe {
         match what {
@@ -63,4 +67,25 @@ fn inherited(what: Inherited, fd: RawFd) {
             }
         }
     }
+}
+
+/// Whether a number still stands for what the engine opened. Daemons close descriptors that they
+/// don't know, and open files of their own under the numbers.
+fn is_still(fd: RawFd, identity: Identity) -> bool {
+    let mut stat = MaybeUninit::<libc::stat>::uninit();
+    // SAFETY: fstat fills it in when it succeeds.
+    unsafe {
+        if libc::fstat(fd, stat.as_mut_ptr()) != 0 {
+            return false;
+        }
+        let stat = stat.assume_init();
+        (stat.st_dev, stat.st_ino) == (identity.device, identity.inode)
+    }
+}
+
+/// In a child: the wake-up descriptor of an object that the child has no use for.
+pub(crate) fn close_unused(fd: RawFd) {
+    forking::disown(fd);
+    // SAFETY: the atfork handler has put it there, and its owner is going.
+    unsafe { libc::close(fd) };
 }

@@ -1,6 +1,7 @@
 //! The handle that a ZooKeeper object owns.
 
 use crate::blocking::Buffers;
+use crate::engine::ends_soon;
 use crate::fork::generation;
 use crate::guard::{caught, guarded};
 use crate::perl::signals::{self, Woken};
@@ -119,7 +120,16 @@ pub(crate) struct Attached(pub(crate) Rc<Client>);
 
 attachable!(Attached, freed);
 
-fn freed(attached: Attached, _perl: Perl) {
+fn freed(attached: Attached, perl: Perl) {
+    if ends_soon(perl) && !attached.0.is_foreign() {
+        // Many handles on a server that has stalled must not take a second each.
+        let client = attached.0;
+        let _ = guarded(|| {
+            let _ = client.handle().close(FAREWELL);
+        });
+        std::mem::forget(client); // the engine waits for all of them, once
+        return;
+    }
     attached.0.close_quietly();
 }
 

@@ -3,6 +3,7 @@
 use crate::common::Client;
 use crate::lifetime::counting_server;
 use std::collections::HashSet;
+use std::os::unix::fs::MetadataExt;
 use zk_client::forking::{self, Inherited};
 
 #[test]
@@ -16,7 +17,11 @@ fn a_fork_learns_every_fd_that_is_not_the_childs() {
     // told is compared with /proc.
     forking::prepare();
     let mut told = Vec::new();
-    forking::child(&mut |what, fd| told.push((what, fd)));
+    forking::child(&mut |what, fd, identity| {
+        let now = std::fs::metadata(format!("/proc/self/fd/{fd}")).unwrap();
+        assert_eq!((identity.device, identity.inode), (now.dev(), now.ino()), "{what:?} {fd}");
+        told.push((what, fd));
+    });
     assert!(told.contains(&(Inherited::Wake, wake)));
     let close: HashSet<_> = told.iter().filter(|(what, _)| *what == Inherited::Close).map(|t| t.1).collect();
     let is_ours = |fd: i32| {

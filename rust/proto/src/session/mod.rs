@@ -31,6 +31,7 @@ use auth::AuthList;
 use bytes::Bytes;
 use requests::Waiting;
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 /// Replies are accepted up to this length even when `jute_maxbuffer` is smaller: servers do not
@@ -38,7 +39,7 @@ use std::time::Duration;
 const LEAST_FRAME_LIMIT: usize = 64 << 20;
 
 /// What a session is made with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Config {
     /// Servers and chroot.
     pub servers: ConnectString,
@@ -146,7 +147,6 @@ enum Phase {
 }
 
 /// See the [module](self).
-#[derive(Debug)]
 pub struct Session {
     config: Config,
     rng: fastrand::Rng,
@@ -340,5 +340,36 @@ impl Session {
     /// Chroot of the connect string.
     fn chroot(&self) -> &Chroot {
         &self.config.servers.chroot
+    }
+}
+
+// Neither shows the password: it is worth a takeover of the session.
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("servers", &self.servers)
+            .field("session_timeout", &self.session_timeout)
+            .field("resume", &self.resume.map(|(id, _)| id))
+            .field("read_only", &self.read_only)
+            .field("request_timeout", &self.request_timeout)
+            .field("jute_maxbuffer", &self.jute_maxbuffer)
+            .field("expire_by_clock", &self.expire_by_clock)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("config", &self.config)
+            .field("phase", &self.phase)
+            .field("server", &self.server)
+            .field("id", &self.id)
+            .field("timeout", &self.timeout)
+            .field("last_zxid", &self.last_zxid)
+            .field("auth", &self.auth)
+            .field("outstanding", &self.outstanding())
+            .finish_non_exhaustive()
     }
 }

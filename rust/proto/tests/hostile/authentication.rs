@@ -26,8 +26,8 @@ fn any_code_but_ok_ends_the_session() {
 #[test]
 fn each_packet_is_answered_once_and_a_body_does_no_harm() {
     let mut pair = Pair::connected();
-    for watcher in [1, 2] {
-        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(watcher)).unwrap();
+    for (watcher, credentials) in [(1, b"a:1"), (2, b"b:2")] {
+        pair.session.add_auth(pair.now, b"digest", credentials, Some(watcher)).unwrap();
         pair.reply(-4, 0, Code::OK, b"with a body");
         assert_eq!(pair.outputs(), [Output::Auth { watcher, code: Code::OK }]);
     }

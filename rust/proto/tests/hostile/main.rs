@@ -7,6 +7,8 @@ mod authentication;
 mod handshakes;
 mod lengths;
 mod memory;
+// Its items are public because the fuzzer's programs use them too.
+#[allow(unreachable_pub)]
 #[path = "../../../fuzz/src/meter.rs"]
 mod meter;
 mod numbers;

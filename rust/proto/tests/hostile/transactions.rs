@@ -128,23 +128,22 @@ fn a_transaction_refused_as_a_whole_has_no_body() {
 fn results_that_do_not_fit_the_operations_drop_the_connection() {
     let whole = results();
     let mut bodies: Vec<(String, Vec<u8>)> = Vec::new();
-    let mut add = |what: String, parts: &[Vec<u8>]| bodies.push((what, parts.concat()));
-    let end = END.to_vec();
+    let mut add = |what: String, parts: &[&[u8]]| bodies.push((what, parts.concat()));
+    let all = whole.concat();
     add("nothing".into(), &[]);
-    add("only the end".into(), &[end.clone()]);
-    add("no end".into(), &whole);
-    add("a result instead of the end".into(), &[whole.concat(), header(2), end.clone()]);
-    add("an error instead of the end".into(), &[whole.concat(), error(-101), end.clone()]);
+    add("only the end".into(), &[END]);
+    add("no end".into(), &[&all]);
+    add("a result instead of the end".into(), &[&all, &header(2), END]);
+    add("an error instead of the end".into(), &[&all, &error(-101), END]);
     for at in 0..whole.len() {
-        let (front, back) = (whole[..at].concat(), whole[at + 1..].concat());
-        let one = whole[at].clone();
-        add(format!("without result {at}"), &[front.clone(), back.clone(), end.clone()]);
-        add(format!("result {at} twice"), &[front.clone(), one.clone(), one, back.clone(), end.clone()]);
-        add(format!("the end at {at}"), &[front.clone(), end.clone(), back.clone(), end.clone()]);
+        let (front, one, back) = (&whole[..at].concat(), &whole[at], &whole[at + 1..].concat());
+        add(format!("without result {at}"), &[front, back, END]);
+        add(format!("result {at} twice"), &[front, one, one, back, END]);
+        add(format!("the end at {at}"), &[front, END, back, END]);
         for kind in [0, 2, 4, 8, 14, 16, 99, -2, i32::MAX, i32::MIN] {
-            if whole[at][..4] != i32::to_be_bytes(kind) {
+            if one[..4] != i32::to_be_bytes(kind) {
                 let other = [header(kind), path(), stat()].concat();
-                add(format!("type {kind} at {at}"), &[front.clone(), other, back.clone(), end.clone()]);
+                add(format!("type {kind} at {at}"), &[front, &other, back, END]);
             }
         }
     }

@@ -236,7 +236,8 @@ impl Sim {
             Event::Arrive(conn, way) => self.arrive(conn, way),
             Event::Flush(conn) => {
                 let user = self.conns[conn].user;
-                if self.users[user].conn == Some(conn) {
+                // One who is stopped writes when he goes on.
+                if self.users[user].conn == Some(conn) && !self.users[user].stopped {
                     self.settle(user);
                 }
             }
