@@ -137,11 +137,7 @@ sub BUILDARGS {
 
 sub BUILD {
     my ( $self, $arg ) = @_;
-    if ( ref $self ne 'ZooKeeper' ) {
-        my $checked = ZooKeeper::Settings::for_object($self);
-        delete $checked->{watcher};
-        @{$self}{ keys %$checked } = values %$checked;
-    }
+    ZooKeeper::Settings::settle($self)                            if ref $self ne 'ZooKeeper';
     $self->ignore_session_events( $arg->{ignore_session_events} ) if defined $arg->{ignore_session_events};
     $self->_open( $arg->{client_id} );
     return;

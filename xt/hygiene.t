@@ -36,8 +36,8 @@ subtest 'nothing of the machine that a file was written on' => sub {
 subtest 'unsafe code is explained' => sub {
 
     # An allocator that counts can't be had without; it is no part of the product.
-    my %allowed = map { $_ => 1 } 'rust/fuzz/src/meter.rs';
-    my @rust = grep { /\.rs\z/ } @files;
+    my %allowed = map  { $_ => 1 } 'rust/fuzz/src/meter.rs';
+    my @rust    = grep { /\.rs\z/ } @files;
     for my $file (@rust) {
         my @lines = split /\n/, slurp($file);
         for my $n ( 0 .. $#lines ) {
@@ -46,8 +46,9 @@ subtest 'unsafe code is explained' => sub {
             my $first = $n > 12 ? $n - 12 : 0;
             my $where = sprintf '%s line %d', $file, $n + 1;
             my $near  = grep { /SAFETY:|# Safety/ } @lines[ $first .. $n ];
-            ok $near,                  "$where: SAFETY"                 if !$near;
-            ok $file =~ m{\Arust/xs/}, "$where: unsafe only in rust/xs" if $file !~ m{\Arust/xs/} && !$allowed{$file};
+            ok $near, "$where: SAFETY" if !$near;
+            ok $file =~ m{\Arust/xs/}, "$where: unsafe only in rust/xs"
+              if $file !~ m{\Arust/xs/} && !$allowed{$file};
         }
     }
     ok scalar @rust, 'there are Rust files, and all others are fine';

@@ -42,12 +42,14 @@ sub for_new {
     return { %arg{@unknown}, _checked( 'new', $arg{hosts}, %arg ) };
 }
 
-# The attributes that a subclass has defaults for, checked as if they had been given.
-sub for_object {
+# What a subclass has defaults for: checked as if it had been given.
+sub settle {
     my ($self) = @_;
-    my %arg = map { $_ => $self->$_ } grep { $_ ne 'client_id' && $_ ne 'ignore_session_events' } keys %CHECK;
+    my %arg = map { $_ => $self->$_ } grep { !/\A(?:client_id|ignore_session_events|watcher)\z/ } keys %CHECK;
     ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts};
-    return { _checked( 'new', $arg{hosts}, %arg ) };
+    my %checked = _checked( 'new', $arg{hosts}, %arg );
+    @{$self}{ keys %checked } = values %checked;
+    return;
 }
 
 # What "reopen" was given, checked. The dispatcher stays: the handle's watchers live there.
