@@ -567,9 +567,9 @@ The number of the last transaction that this session has seen.
 
 =head2 close
 
-Ends the session: its ephemeral nodes are gone, its watchers taken off. Waits at
-most a second for the server. Closing twice does no harm. Destroying the handle does
-the same.
+Ends the session: its ephemeral nodes are gone (if there is no connection, only at the
+session's timeout), its watchers taken off. Waits at most a second for the server.
+Closing twice does no harm. Destroying the handle does the same.
 
 =head2 reopen
 
