@@ -80,6 +80,9 @@ callback! {
     /// `_check_hosts($self, $hosts)`: throws what `_connect` would, and opens nothing.
     fn check_hosts(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
+        if let Found::Nothing = perl.attached::<Attached>(perl.argument(call, 0)) {
+            Thrown::not_initialised(perl, "reopen", "ZooKeeper").throw(perl)
+        }
         protect(perl, call);
         let hosts = settled(perl, perl.argument(call, 1));
         let (text, _) = values::text(perl, hosts, false);
