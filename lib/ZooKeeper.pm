@@ -296,7 +296,8 @@ L<ZooKeeper::Dispatcher>. Each such argument is a watcher of its own, also when 
 function is the same. When the call throws, there is none.
 
 The default watcher, L</watcher>, is called for every session event instead. The
-others hear of these only where L</ignore_session_events> is false.
+others hear of these only where L</ignore_session_events> is false: otherwise nobody
+calls them when the session expires, and what waits for them alone waits for ever.
 
 What a callback dies of goes to whoever dispatches, as a rule the event loop. Later
 events come all the same.
@@ -575,9 +576,8 @@ Closing twice does no harm. Destroying the handle does the same.
 
     $zk->reopen(%args);
 
-Closes, and starts a new session with the same settings, or others: the arguments
-are those of C<new> but C<dispatcher>, and are kept, except C<client_id>. The
-default watcher goes on, L</authentication> is sent again.
+Closes, and starts a session with the same settings, or others: arguments as for C<new>
+but C<dispatcher>; kept, except C<client_id>. L</authentication> is sent again.
 
 =head2 trace
 

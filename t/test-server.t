@@ -31,6 +31,8 @@ subtest 'arguments that make no sense are refused' => sub {
         ok !eval { $class->new(@$case); 1 }, "new(@$case) throws";
         like $@, qr/servers must be 1 or more|unknown argument: server/, '... and says why';
     }
+    ok !eval { ZooKeeper::Test::Server->new( config => { clientPort => 2181 } ); 1 }, 'a port of one\'s own';
+    like $@, qr/\Aconfig: clientPort is chosen here at \Q${\ __FILE__}\E/, 'is refused at once';
 };
 
 my $server = test_server( config => { tickTime => 250, globalOutstandingLimit => 777 } );
