@@ -145,11 +145,115 @@ for my $object ( [ 'ZooKeeper', 'the class' ], [ bless( {}, 'ZooKeeper' ), 'an e
     }
 }
 
+# Too long for a request that servers take.
+my $long = 'x' x 1_100_000;
+for my $case (
+    ( map { [ $_ => "/$long", @{ $rest{$_} } ] } sort keys %rest ),
+    [ set      => '/x',     $long ],
+    [ create   => '/x',     value => $long ],
+    [ set_acl  => '/x',     [ { perms => 1, scheme => 'digest', id => $long } ] ],
+    [ add_auth => 'digest', $long ],
+  )
+{
+    my ( $method, @args ) = @$case;
+    ok !eval { $zk->$method(@args); 1 }, "$method: too long";
+    ok ref $@ && $@ == ZBADARGUMENTS,    'is refused' or diag $@;
+    like $@, qr/request of \d+ bytes is longer than jute_maxbuffer \(1048575\)/, 'and why';
+}
+
 is_deeply [ $zk->get_watchers ], [], 'no watcher of a refused call is kept';
 is_deeply [ $server->notes ],    [], 'the server was asked nothing';
 is $zk->state,                                ZOO_CONNECTED_STATE, 'the session lives';
 is deadline( 30, sub { $zk->exists('/x') } ), undef,               'and works';
 is_deeply [ first_note() ], ['exists /x'], 'on the same connection';
+
+# Good values that are no plain scalars make the same request, byte for byte, and stay what they are.
+{
+
+    package Tied::Scalar;
+    sub TIESCALAR { return bless [ $_[1] ], $_[0] }
+    sub FETCH     { return $_[0][0] }
+    sub STORE     { die 'written to' }
+
+    package Overloaded;
+    use overload '""' => sub { ${ $_[0] } }, fallback => 1;
+}
+my $whole = FakeZK->new(
+    sub {
+        my ($connection) = @_;
+        $connection->handshake or return;
+        $connection->serve( ZNONODE, whole => 1 );
+    }
+);
+my $other = ZooKeeper->new( hosts => $whole->hosts );
+deadline 30, sub { $other->wait_connected };
+
+sub request_of {
+    my ( $method, @args ) = @_;
+    deadline 30, sub {
+        eval { $other->$method(@args) };
+    };
+    return join "\n", $whole->notes;
+}
+
+# Each gets a value and a function to call with what looks like it.
+my %disguise = (
+    'a tied scalar'        => sub { tie my $tied, 'Tied::Scalar', $_[0]; $_[1]->($tied) },
+    'an overloaded object' => sub { my $value = $_[0];    $_[1]->( bless \$value, 'Overloaded' ) },
+    'a match variable'     => sub { $_[0] =~ /\A(.*)\z/s; $_[1]->($1) },
+    'a part of a string'   => sub { my $string = "<$_[0]>";        $_[1]->( substr $string, 1, -1 ) },
+    'a string in UTF-8'    => sub { my $value  = $_[0];            utf8::upgrade($value); $_[1]->($value) },
+    'an element to be'     => sub { my %hash   = ( key => $_[0] ); $_[1]->( $hash{key} ) },
+);
+my @good = (
+    (
+        map {
+            my $method = $_;
+            [ $method, "/p\xe9", sub { ( $_[0], @{ $rest{$method} } ) } ]
+        } sort keys %rest
+    ),
+    [ set    => "d\xe9", sub { ( '/x', $_[0] ) } ],
+    [ create => "d\xe9", sub { ( '/x', value => $_[0] ) } ],
+    (
+        map {
+            my @needs = $_ eq 'set' ? 'v' : ();
+            [ $_ => 7, sub { ( '/x', @needs, version => $_[0] ) } ]
+        } qw(delete set)
+    ),
+    [ set_acl => 7, sub { ( '/x', $acl, version => $_[0] ) } ],
+    map {
+        my $key = $_;
+        my $sub = sub { ( '/x', [ { perms => 31, scheme => 'world', id => 'anyone', $key => $_[0] } ] ) };
+        [ set_acl => $key eq 'perms' ? 5 : 'digest', $sub ]
+    } qw(perms scheme id)
+);
+for my $case (@good) {
+    my ( $method, $value, $args ) = @$case;
+    my $plain = request_of( $method, $args->($value) );
+    like $plain, qr/\A\w+ [0-9a-f]+\z/, "$method with a plain $value" =~ s/\xe9/e/r;
+    for my $name ( sort keys %disguise ) {
+        $disguise{$name}->( $value, sub { is request_of( $method, $args->( $_[0] ) ), $plain, "... $name" } );
+    }
+}
+{
+    my $entry = { perms => 31, scheme => 'world', id => 'anyone' };
+    require Tie::Hash;
+    require Tie::Array;
+    tie my %tied, 'Tie::StdHash';
+    %tied = %$entry;
+    tie my @tied, 'Tie::StdArray';
+    @tied = ( \%tied );
+    is request_of( set_acl => '/x', \@tied ), request_of( set_acl => '/x', [$entry] ), 'a tied access list';
+}
+for my $bad ( [ undef, 'path is undefined' ], [ '', 'path is empty' ], [ 'x', q(path must start with '/') ] )
+{
+    my ( $value, $detail ) = @$bad;
+    tie my $tied, 'Tied::Scalar', $value;
+    for my $path ( $tied, defined $value ? bless( \( my $copy = $value ), 'Overloaded' ) : () ) {
+        ok !eval { $other->get($path); 1 }, "$detail, in disguise";
+        like $@, qr/bad arguments: \Q$detail\E at/, 'says the same';
+    }
+}
 
 sub first_note {
     return wait_for { join "\n", $server->notes } 30, 'a note of the server';

@@ -117,13 +117,15 @@ sub handshake {
     return 1;
 }
 
-# Answers pings and auth, says goodbye to a close, notes every other request and answers it with an error code.
+# Answers pings and auth, says goodbye to a close, notes every other request and answers it with an error code. What it
+# notes is the name and the path, or with whole => 1 the name and all bytes.
 sub serve {
-    my ( $self, $code ) = @_;
+    my ( $self, $code, %arg ) = @_;
     while ( defined( my $frame = $self->frame ) ) {
         my ( $xid, $op, $rest ) = unpack 'l> l> a*', $frame;
         my $name = $NAME{$op} // $op;
-        $self->note( $name, $op < 14 && $op > 0 ? unpack 'N/a*', $rest : () ) if $op != 11;
+        my @said = $arg{whole} ? unpack 'H*', $rest : $op < 14 && $op > 0 ? unpack 'N/a*', $rest : ();
+        $self->note( $name, @said ) if $op != 11;
         $self->send_frame( pack 'l> q> l>', $xid, 1, $op == 11 || $op == 100 || $op == -11 ? 0 : $code );
         last if $op == -11;
     }
