@@ -28,7 +28,11 @@ recommends 'EV';
 
 # One row for each dispatcher: the modules that its event loop takes. xt/meta.t asks for
 # a row for every ZooKeeper::Dispatcher::NAME.
-feature anyevent => 'Events in AnyEvent programs: the default' => sub { requires 'AnyEvent' };
+feature anyevent  => 'Events in AnyEvent programs: the default' => sub { requires 'AnyEvent' };
+feature interrupt => 'Events that interrupt any program'        => sub { requires 'Async::Interrupt' };
+feature ioasync   => 'Events in IO::Async programs'             => sub { requires 'IO::Async::Loop' };
+feature mojo      => 'Events in Mojolicious programs'           => sub { requires 'Mojo::IOLoop' };
+feature poe       => 'Events in POE programs'                   => sub { requires 'POE' };
 
 on configure => sub {
     requires 'ExtUtils::MakeMaker' => '6.64';
@@ -56,6 +60,12 @@ on test => sub {
     requires 'IO::Socket::INET';
     requires 'Tie::Array';
     requires 'Tie::Hash';
+    recommends 'Async::Interrupt';    # the dispatchers are tested with what is there
+    recommends 'EV';
+    recommends 'IO::Async';
+    recommends 'IO::Async::Loop::Epoll';
+    recommends 'Mojolicious';
+    recommends 'POE';
     recommends 'Test::LeakTrace';
 };
 

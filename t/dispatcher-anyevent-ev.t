@@ -5,11 +5,12 @@ use lib 't/lib';
 
 BEGIN {
     $ENV{PERL_ANYEVENT_MODEL} = 'EV';
-    plan skip_all => 'EV is not installed' if !eval { require EV };
+    plan skip_all => 'needs EV (package libev-perl)' if !eval { require EV };
 }
-use AnyEventSuite;
+use DispatcherSuite;
+use ZooKeeper::Dispatcher::AnyEvent;
 
-# EV reports what a callback dies of by a warning, and goes on.
-anyevent_suite(0);
+dispatcher_suite( anyevent_driver(), exceptions => 'warn' );
+is AnyEvent::detect(), 'AnyEvent::Impl::EV', 'all of this with EV';
 
 done_testing;

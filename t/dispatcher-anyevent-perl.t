@@ -4,8 +4,10 @@ use Test::More;
 use lib 't/lib';
 
 BEGIN { $ENV{PERL_ANYEVENT_MODEL} = 'Perl' }
-use AnyEventSuite;
+use DispatcherSuite;
+use ZooKeeper::Dispatcher::AnyEvent;
 
-anyevent_suite(1);
+dispatcher_suite( anyevent_driver(), exceptions => 'propagate' );
+is AnyEvent::detect(), 'AnyEvent::Impl::Perl', 'all of this with the loop of AnyEvent itself';
 
 done_testing;

@@ -94,7 +94,7 @@ subtest 'the topic is the callback\'s own' => sub {
     my @topics;
     $dispatcher->create_watcher( '/x' => sub { push @topics, $_ }, type => 'get' );
     $dispatcher->trigger_event( path => '/x', type => 'get' );
-    for ('mine') { $dispatcher->_readable }
+    for ('mine') { $dispatcher->dispatch_ready }
     is_deeply \@topics, ['mine'], '$_';
 };
 

@@ -8,7 +8,7 @@ use lib 'xt/lib';
 use Files qw(all_files);
 
 # Modules that only this distribution's own modules use.
-my %internal = map { ( "lib/ZooKeeper/$_.pm" => 1 ) } qw(Arguments Commands Methods Settings XS);
+my %internal = map { ( "lib/ZooKeeper/$_.pm" => 1 ) } qw(Arguments Commands Guard Methods Settings XS);
 
 for my $file ( sort grep { /\.(?:pm|pod)\z/ && m{\Alib/} } all_files() ) {
     open my $output, '>', \my $said or die $!;

@@ -1,7 +1,7 @@
 package ZooKeeper::Dispatcher;
 use Moo;
 use Scalar::Util         qw(refaddr weaken);
-use Time::HiRes          ();
+use Time::HiRes          qw(CLOCK_MONOTONIC clock_gettime);
 use ZooKeeper::Arguments qw(is_callable seconds);
 use ZooKeeper::Channel;
 use ZooKeeper::Constants qw(ZOO_CONNECTED_STATE ZOO_SESSION_EVENT);
@@ -9,6 +9,10 @@ use ZooKeeper::Error;
 use ZooKeeper::Watcher;
 
 our $VERSION = '0.2.0';
+
+# A loop has other things to do as well: after so many events it gets its turn. The rest keeps the descriptor
+# readable.
+my $BATCH = 256;
 
 has channel     => ( is => 'ro', default => sub { ZooKeeper::Channel->new } );
 has watchers    => ( is => 'ro', default => sub { {} } );
@@ -101,18 +105,43 @@ sub trigger_event {
 
 sub wait {
     my ( $self, $seconds ) = @_;
-    my $limit    = seconds( 'wait', $seconds );
-    my $deadline = defined $limit ? Time::HiRes::time() + $limit : undef;
+    my $limit = seconds( 'wait', $seconds );
+    $self->channel->_fd >= 0
+      or ZooKeeper::Error::_croak(q(wait: a dispatcher can't be used in another thread));
+
+    # Not the loop's clock, which may stand still while the loop does not run, nor the one that people set.
+    my $end = defined $limit ? clock_gettime(CLOCK_MONOTONIC) + $limit : undef;
     my $event;
     local $self->{_waiting} = sub { ($event) = @_ };    # dispatch_event calls it once, before the watcher
-    vec( my $fd = '', $self->channel->_fd, 1 ) = 1;
-    while (1) {
-        $self->dispatch_cb->() if $self->channel->size;
-        my $left = $deadline && $deadline - Time::HiRes::time();
-        last if $event || defined $left && $left <= 0;
-        select my $readable = $fd, undef, undef, $left;
+    while ( !$event ) {
+        my $left = defined $end ? $end - clock_gettime(CLOCK_MONOTONIC) : undef;
+        $self->run_loop_once( defined $left && $left < 0 ? 0 : $left );
+        last if defined $left && $left <= 0;
     }
     return $event;
+}
+
+sub dispatch_ready {
+    my ($self) = @_;
+    my $wait = $self->{_waiting};
+    for my $nth ( 1 .. $BATCH ) {                       # not $_: that is the callbacks'
+        last if !$self->channel->size;
+        $self->dispatch_cb->();
+        last if $wait && !$self->{_waiting};            # wait asks for one event, and has it
+    }
+    return;
+}
+
+# There is no loop: what would be waited for in it is the descriptor alone.
+sub run_loop_once {
+    my ( $self, $seconds ) = @_;
+    my $channel = $self->channel;
+    if ( !$channel->size ) {
+        vec( my $fds = '', $channel->_fd, 1 ) = 1;
+        select $fds, undef, undef, $seconds;
+    }
+    $self->dispatch_ready;
+    return;
 }
 
 # For a dispatcher whose loop has to be told of a fork.
@@ -153,7 +182,9 @@ ZooKeeper::Dispatcher - brings events to their watchers
 A dispatcher has the channel through which events come, the watchers that wait for
 them, and a way for the program's loop to notice. This class knows no loop.
 L<ZooKeeper::Dispatcher::AnyEvent> does, and is what a handle takes by default;
-L<ZooKeeper::Dispatcher::Pipe> is the base for others.
+L<ZooKeeper::Dispatcher::IOAsync>, L<ZooKeeper::Dispatcher::Mojo> and
+L<ZooKeeper::Dispatcher::POE> know others, L<ZooKeeper::Dispatcher::Interrupt> needs
+none, and L<ZooKeeper::Dispatcher::Pipe> is the base for more.
 
 Several handles may share one. It needs no server, and is destroyed with the last
 handle that has it.
@@ -238,8 +269,23 @@ Dispatches one event as the loop would, and returns it, also if its watcher has
 ignored it; undef if there was none within so many seconds (fractions count; no
 argument or 0: no limit).
 
+=head2 dispatch_ready
+
+    $dispatcher->dispatch_ready;
+
+What a loop does when there is something: calls L</dispatch_cb> for each item, at most
+for some hundreds before it returns, and within L</wait> not for more than the one
+that is waited for.
+
+=head2 run_loop_once
+
+    $dispatcher->run_loop_once($seconds);
+
+Waits for something to happen in the loop, at most so many seconds (undef: no limit),
+and lets it happen. L</wait> is made of it; it is there for dispatchers to override.
+
 =head1 SEE ALSO
 
-L<ZooKeeper>, L<ZooKeeper::Watcher>
+L<ZooKeeper>, L<ZooKeeper::Watcher>, L<ZooKeeper::Dispatcher::Pipe>
 
 =cut

@@ -38,9 +38,10 @@ sub is_retryable       { return exists $PASSING{ $_[0]->code } && !$_[0]->maybe_
 # ZooKeeper::, too.
 my %OURS = map { $_ => 1 } qw(
   ZooKeeper ZooKeeper::Arguments ZooKeeper::Channel ZooKeeper::Commands ZooKeeper::Constants
-  ZooKeeper::Dispatcher ZooKeeper::Dispatcher::AnyEvent ZooKeeper::Dispatcher::Pipe ZooKeeper::Error
-  ZooKeeper::Methods ZooKeeper::Methods::Unless ZooKeeper::Settings ZooKeeper::Transaction
-  ZooKeeper::Watcher ZooKeeper::XS
+  ZooKeeper::Dispatcher ZooKeeper::Dispatcher::AnyEvent ZooKeeper::Dispatcher::Interrupt
+  ZooKeeper::Dispatcher::IOAsync ZooKeeper::Dispatcher::Mojo ZooKeeper::Dispatcher::Pipe
+  ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Guard ZooKeeper::Methods ZooKeeper::Settings
+  ZooKeeper::Transaction ZooKeeper::Watcher ZooKeeper::XS
   Moo::Object Sub::Defer
 );
 

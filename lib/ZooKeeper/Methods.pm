@@ -6,6 +6,7 @@ use Sub::Util            qw(set_subname);
 use ZooKeeper::Arguments qw(arguments arrange is_callable);
 use ZooKeeper::Commands;
 use ZooKeeper::Error;
+use ZooKeeper::Guard;
 
 our $VERSION = '0.2.0';
 
@@ -39,33 +40,13 @@ sub _blocking {
 
         is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
         my $watcher = $dispatcher->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
-        my $unless  = ZooKeeper::Methods::Unless->new($watcher);
+        my $failed  = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
         $arg->{watcher} = $watcher->id;
         my @call   = ( $self, arrange( $command, $arg, $self ) );
         my @result = wantarray ? $xsub->(@call) : scalar $xsub->(@call);
-        $unless->succeeded;
+        $failed->dismiss;
         return wantarray ? @result : $result[0];
     };
-}
-
-# Takes a watcher off when the call that was to set it ends by an exception, which is left alone that way.
-package ZooKeeper::Methods::Unless;
-
-sub new {
-    my ( $class, $watcher ) = @_;
-    return bless { watcher => $watcher }, $class;
-}
-
-sub succeeded {
-    my ($self) = @_;
-    delete $self->{watcher};
-    return;
-}
-
-sub DESTROY {
-    my ($self) = @_;
-    $self->{watcher}->_retire if $self->{watcher};
-    return;
 }
 
 1;

@@ -1,7 +1,6 @@
 package ZooKeeper::Dispatcher::AnyEvent;
 use Moo;
 use AnyEvent;
-use Scalar::Util         qw(weaken);
 use ZooKeeper::Arguments qw(seconds);
 extends 'ZooKeeper::Dispatcher::Pipe';
 
@@ -9,8 +8,6 @@ our $VERSION = '0.2.0';
 
 # A wait within a wait is refused by AnyEvent: Carp then names the user's line.
 our @CARP_NOT = qw(ZooKeeper AnyEvent::CondVar AnyEvent::CondVar::Base);
-
-has _io => ( is => 'rw', init_arg => undef );
 
 sub wait {
     my ( $self, $seconds ) = @_;
@@ -23,11 +20,10 @@ sub wait {
     return scalar $done->recv;
 }
 
-sub _attach {
+sub attach_loop {
     my ($self) = @_;
-    weaken( my $dispatcher = $self );
-    $self->_io( AnyEvent->io( fh => $self->fd, poll => 'r', cb => sub { $dispatcher->_readable } ) );
-    return;
+    my $io = AnyEvent->io( fh => $self->fd, poll => 'r', cb => $self->on_readable );
+    return sub { undef $io };
 }
 
 1;

@@ -1,20 +1,18 @@
 package ZooKeeper::Dispatcher::Pipe;
 use Moo;
+use Scalar::Util qw(weaken);
+use ZooKeeper::Guard;
 extends 'ZooKeeper::Dispatcher';
 
 our $VERSION = '0.2.0';
 
-# A loop has other things to do as well: after so many events it gets its turn. The rest keeps the descriptor
-# readable.
-my $BATCH = 256;
+# A handle of ours may go without closing the descriptor: the channel counts among its users.
+has fh => ( is => 'lazy', init_arg => undef );
 
 has _pid => ( is => 'rw', init_arg => undef );
 
-sub BUILD {
-    my ($self) = @_;
-    $self->_after_fork;
-    return;
-}
+# Makes the loop forget the descriptor when it goes.
+has _watch => ( is => 'rw', init_arg => undef );
 
 sub fd {
     my ($self) = @_;
@@ -27,20 +25,39 @@ sub read_pipe {
     return;
 }
 
-# What a loop does when the descriptor is readable.
-sub _readable {
+sub attach_loop { return }
+
+sub on_readable {
     my ($self) = @_;
-    my $wait = $self->{_waiting};
-    for my $nth ( 1 .. $BATCH ) {    # not $_: that is the callbacks'
-        last if !$self->channel->size;
-        $self->dispatch_cb->();
-        last if $wait && !$self->{_waiting};    # wait asks for one event, and has it
-    }
+    weaken($self);
+    return sub {
+        $self->dispatch_ready if $self;    # which may have gone in the same turn of the loop
+        return;
+    };
+}
+
+sub BUILD {
+    my ($self) = @_;
+    $self->_after_fork;
     return;
 }
 
-# Subclasses make their loop watch the descriptor here.
-sub _attach { return }
+# Before the channel goes, and in spite of loops that keep the handle for another turn: the channel keeps its
+# descriptor for ever rather than let a handle close it later, when it may be a stranger's.
+sub DEMOLISH {
+    my ($self) = @_;
+    $self->_watch(undef);
+    close $self->{fh} if $self->{fh};
+    return;
+}
+
+sub _attach {
+    my ($self) = @_;
+    $self->_watch(undef);
+    my $detach = $self->attach_loop;
+    $self->_watch( ZooKeeper::Guard->new($detach) ) if $detach;
+    return;
+}
 
 # In a forked child the channel has a descriptor of its own under the number of the parent's, and a loop may
 # know the parent's by that number.
@@ -50,6 +67,12 @@ sub _after_fork {
     $self->_pid($$);
     $self->_attach;
     return;
+}
+
+sub _build_fh {
+    my ($self) = @_;
+    open my $fh, '<&=', $self->fd or ZooKeeper::Error::_croak("can't open the dispatcher's descriptor: $!");
+    return $fh;
 }
 
 1;
@@ -80,6 +103,33 @@ ZooKeeper::Dispatcher::Pipe - dispatcher with a descriptor to watch
 A L<ZooKeeper::Dispatcher> for programs with a loop of their own. It is the base of
 those for known loops.
 
+=head2 A dispatcher of your own
+
+A subclass has to override two methods, and is then used by its name, with C<^> before
+it, or as an object:
+
+    package My::Dispatcher;
+    use Moo;
+    extends 'ZooKeeper::Dispatcher::Pipe';
+
+    has loop => ( is => 'ro', default => sub { My::Loop->instance } );
+
+    sub attach_loop {
+        my ($self) = @_;
+        my $watch = $self->loop->watch( $self->fd, $self->on_readable );
+        return sub { $watch->cancel };
+    }
+
+    sub run_loop_once {
+        my ( $self, $seconds ) = @_;
+        $self->loop->run_once($seconds);
+    }
+
+    package main;
+    my $zk = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => '^My::Dispatcher' );
+
+F<examples/select-loop.pl> is a whole program with one.
+
 =head1 METHODS
 
 =head2 fd
@@ -87,11 +137,27 @@ those for known loops.
 The number of a descriptor that is readable exactly while there is something in the
 channel. Only watch it. A forked child has one of its own under this number.
 
+=head2 fh
+
+The same as a file handle, for loops that want one. Closing it does not close the
+descriptor.
+
 =head2 read_pipe
 
 Reads the descriptor, as loops do that want to be told only once; the channel keeps
 what it has, and the descriptor goes on to say so. There is no need to call it:
 taking the last event out has the same effect.
+
+=head2 attach_loop
+
+Called when the dispatcher is made, and again in a forked child when a handle is
+reopened there. Has the loop call L</on_readable> whenever the descriptor is readable.
+Returns a code reference that takes this back, or nothing.
+
+=head2 on_readable
+
+A code reference that calls L<ZooKeeper::Dispatcher/dispatch_ready>, and does not keep
+the dispatcher alive.
 
 =head1 SEE ALSO
 

@@ -25,5 +25,5 @@ mod slots;
 
 pub use engine::Engine;
 pub use handle::{Answer, Handle, Settings, Step, Ticket};
-pub use queue::{Delivery, Queue, Sink};
+pub use queue::{Delivery, Notify, Queue, Sink};
 pub use zk_proto::session::{Failure, WatchedEvent};

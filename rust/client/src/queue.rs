@@ -4,9 +4,11 @@
 use crate::forking::{Inherited, Registered};
 use crossbeam_channel::{unbounded, Receiver, Sender};
 use rustix::event::{eventfd, EventfdFlags};
+use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, PoisonError};
 use zk_proto::session::WatchedEvent;
 
 /// Something for the user, made by the IO thread or by a caller that led.
@@ -29,6 +31,22 @@ pub trait Sink: Send + Sync {
     fn wants_session_events(&self) -> bool;
 }
 
+/// Told of every item that is pushed, on the thread that pushes it. It must not block, nor push.
+pub struct Notify(Box<dyn Fn() + Send>);
+
+impl Notify {
+    /// Calls `told` for every item.
+    pub fn new(told: impl Fn() + Send + 'static) -> Notify {
+        Notify(Box::new(told))
+    }
+}
+
+impl fmt::Debug for Notify {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Notify")
+    }
+}
+
 /// First in, first out, without a bound: a bound that made the IO thread wait would keep it from the
 /// reply that a blocked caller waits for. One-shot events are bounded by the watches that are armed.
 #[derive(Debug)]
@@ -39,6 +57,9 @@ pub struct Queue<T> {
     /// The fd is readable, or about to be.
     armed: AtomicBool,
     wants_session_events: AtomicBool,
+    /// Whether there is a `notify`: most queues have none, and don't take its lock.
+    notifies: AtomicBool,
+    notify: Mutex<Option<Notify>>,
 }
 
 impl<T: Send> Queue<T> {
@@ -68,6 +89,8 @@ impl<T: Send> Queue<T> {
             wake,
             armed: AtomicBool::new(false),
             wants_session_events: AtomicBool::new(false),
+            notifies: AtomicBool::new(false),
+            notify: Mutex::new(None),
         }
     }
 
@@ -76,6 +99,18 @@ impl<T: Send> Queue<T> {
         // Cannot fail: this queue owns a receiver.
         let _ = self.sender.send(item);
         self.wake();
+        if self.notifies.load(SeqCst) {
+            if let Some(Notify(told)) = &*self.notify.lock().unwrap_or_else(PoisonError::into_inner) {
+                told();
+            }
+        }
+    }
+
+    /// Who is told of every item from now on, beside the fd. When this returns, the former one is
+    /// not being called and will not be.
+    pub fn set_notify(&self, notify: Option<Notify>) {
+        self.notifies.store(notify.is_some(), SeqCst);
+        *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = notify;
     }
 
     /// Takes the oldest item. The fd stops being readable with the last one.
@@ -167,6 +202,21 @@ mod tests {
         q.clear();
         assert!(readable(&q, 0), "clearing must not hide what is there");
         assert_eq!(q.pop(), Some(3));
+    }
+
+    #[test]
+    fn whoever_wants_to_is_told_of_every_item() {
+        let q = Queue::new().unwrap();
+        let (told, count) = std::sync::mpsc::channel();
+        q.push(1);
+        q.set_notify(Some(Notify::new(move || told.send(()).unwrap())));
+        q.push(2);
+        q.push(3);
+        assert_eq!(count.try_iter().count(), 2, "from then on, also while the fd is readable");
+        q.set_notify(None);
+        q.push(4);
+        assert!(count.try_recv().is_err_and(|e| e == std::sync::mpsc::TryRecvError::Disconnected));
+        assert_eq!(q.len(), 4);
     }
 
     #[test]

@@ -8,13 +8,16 @@ use crate::args::argument;
 use crate::boot::Sub;
 use crate::fork::{close_unused, generation};
 use crate::guard::guarded;
-use crate::perl::{attachable, callback, Call, Found, Key, Perl, Sv};
+use crate::perl::{attachable, callback, files, Call, Found, Key, Perl, Sv};
 use crate::thrown::Thrown;
+use crate::values;
 use libperl_sys as sys;
 use std::cell::Cell;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::ffi::c_void;
+use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::raw::c_int;
 use std::sync::Arc;
-use zk_client::{Delivery, Queue, WatchedEvent};
+use zk_client::{Delivery, Notify, Queue, WatchedEvent};
 
 /// What a queue carries.
 pub(crate) enum Item {
@@ -38,6 +41,21 @@ pub(crate) struct QueuedSv(Sv);
 // most inside the queue.
 unsafe impl Send for QueuedSv {}
 
+/// A function to call for every item, and what to call it with: Async::Interrupt's `signal_func`,
+/// which any thread may call at any time.
+#[derive(Clone, Copy)]
+struct Signal {
+    function: unsafe extern "C" fn(*mut c_void, c_int),
+    argument: usize,
+}
+
+impl Signal {
+    fn notify(self) -> Notify {
+        // SAFETY: the dispatcher takes the signal away before it lets go of what it stands for.
+        Notify::new(move || unsafe { (self.function)(self.argument as *mut c_void, 0) })
+    }
+}
+
 /// The Rust side of a ZooKeeper::Channel.
 pub(crate) struct Channel {
     /// From `Arc::into_raw`: the engine's sessions hold the queue too.
@@ -45,16 +63,25 @@ pub(crate) struct Channel {
     generation: Cell<u32>,
     /// What the queue was told of session events; a forked child's has to be told again.
     session_events: Cell<bool>,
+    /// The same for whom it signals.
+    signal: Cell<Option<Signal>>,
+    /// The descriptor, which Perl's file handles may share (see [`files`]).
+    fd: Cell<RawFd>,
     /// Paths of events are text: set by a handle that was opened with `utf8`.
     utf8: Cell<bool>,
 }
 
 impl Channel {
     fn new() -> std::io::Result<Channel> {
+        let queue = Queue::new()?;
+        let fd = queue.as_raw_fd();
+        files::hold(fd);
         Ok(Channel {
-            queue: Cell::new(Arc::into_raw(Arc::new(Queue::new()?))),
+            queue: Cell::new(Arc::into_raw(Arc::new(queue))),
             generation: Cell::new(generation()),
             session_events: Cell::new(false),
+            signal: Cell::new(None),
+            fd: Cell::new(fd),
             utf8: Cell::new(false),
         })
     }
@@ -67,9 +94,15 @@ impl Channel {
             self.generation.set(generation());
             // SAFETY: as below; and the descriptor is nobody else's, as the old queue is never
             // dropped.
-            let inherited = unsafe { Queue::on_fd(OwnedFd::from_raw_fd((*self.queue.get()).as_raw_fd())) };
+            let inherited = unsafe { Queue::on_fd(OwnedFd::from_raw_fd(self.fd.get())) };
             let fresh = inherited.or_else(|_| Queue::new()).expect("a descriptor to wake up by");
             fresh.set_wants_session_events(self.session_events.get());
+            fresh.set_notify(self.signal.get().map(Signal::notify));
+            if fresh.as_raw_fd() != self.fd.get() {
+                files::release(self.fd.get());
+                self.fd.set(fresh.as_raw_fd());
+                files::hold(self.fd.get());
+            }
             self.queue.set(Arc::into_raw(Arc::new(fresh)));
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
@@ -100,17 +133,21 @@ fn freed(channel: Channel, perl: Perl) {
     if channel.generation.get() != generation() {
         // The parent's queue, never used here: its locks are not ours to touch, only the descriptor,
         // which is this process's own.
-        // SAFETY: the pointer holds a count; the number was written before the fork.
-        let fd = unsafe { (*channel.queue.get()).as_raw_fd() };
-        let _ = guarded(|| close_unused(fd));
+        if files::release(channel.fd.get()) {
+            let _ = guarded(|| close_unused(channel.fd.get()));
+        }
         return;
     }
     // SAFETY: the count that `new` or `queue` put there.
     let queue = unsafe { Arc::from_raw(channel.queue.get()) };
+    let _ = guarded(|| queue.set_notify(None));
     while let Some(item) = queue.pop() {
         if let Item::Scalar(QueuedSv(sv)) = item {
             sv.release(perl); // perl keeps what a destructor throws
         }
+    }
+    if !files::release(channel.fd.get()) {
+        std::mem::forget(queue); // and with it the descriptor
     }
 }
 
@@ -122,6 +159,7 @@ pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::Channel::_fd", Some(fd)),
     (c"ZooKeeper::Channel::_clear", Some(clear)),
     (c"ZooKeeper::Channel::_session_events", Some(session_events)),
+    (c"ZooKeeper::Channel::_signal", Some(signal)),
 ];
 
 /// The object's channel; `None` in an ithread that inherited the object.
@@ -239,6 +277,29 @@ callback! {
         if let Some(channel) = channel(perl, call, "_session_events") {
             channel.session_events.set(yes);
             channel.queue().set_wants_session_events(yes);
+        }
+        perl.leave(call, 0);
+    }
+}
+
+callback! {
+    /// `$channel->_signal($function, $argument)`: whom to call for every item from now on, as two
+    /// addresses; nobody if there are none. When it returns, the former one is not called any more.
+    fn signal(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let [function, address] = [1, 2].map(|index| {
+            let number = values::integer(argument(perl, call, index)).unwrap_or_default();
+            usize::try_from(number).unwrap_or_default()
+        });
+        let signal = (function != 0).then(|| Signal {
+            // SAFETY: the address of a function of this type, as Async::Interrupt gives it.
+            function: unsafe { std::mem::transmute::<usize, unsafe extern "C" fn(*mut c_void, c_int)>(function) },
+            argument: address,
+        });
+        if let Some(channel) = channel(perl, call, "_signal") {
+            let queue = channel.queue();
+            channel.signal.set(signal);
+            let _ = guarded(|| queue.set_notify(signal.map(Signal::notify)));
         }
         perl.leave(call, 0);
     }

@@ -13,6 +13,7 @@
 
 mod call;
 mod class;
+pub(crate) mod files;
 mod hash;
 mod magic;
 mod scalar;

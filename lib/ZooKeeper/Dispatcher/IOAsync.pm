@@ -1,0 +1,67 @@
+package ZooKeeper::Dispatcher::IOAsync;
+use Moo;
+use IO::Async::Loop;
+extends 'ZooKeeper::Dispatcher::Pipe';
+
+our $VERSION = '0.2.0';
+
+has loop => ( is => 'ro', default => sub { IO::Async::Loop->new } );
+
+sub attach_loop {
+    my ($self) = @_;
+    my ( $loop, $fh ) = ( $self->loop, $self->fh );
+    $loop->watch_io( handle => $fh, on_read_ready => $self->on_readable );
+    return sub { $loop->unwatch_io( handle => $fh, on_read_ready => 1 ) };
+}
+
+sub run_loop_once {
+    my ( $self, $seconds ) = @_;
+    $self->loop->loop_once($seconds);
+    return;
+}
+
+1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ZooKeeper::Dispatcher::IOAsync - dispatcher for programs with IO::Async
+
+=head1 SYNOPSIS
+
+    use IO::Async::Loop;
+    use ZooKeeper;
+
+    my $loop = IO::Async::Loop->new;
+    my $zk   = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => 'IOAsync' );
+    $zk->exists( '/x', watcher => sub { $loop->stop } );
+    $loop->run;
+
+=head1 DESCRIPTION
+
+Watchers are called whenever the loop runs. What a callback dies of comes out of the
+method that runs the loop, C<run> or C<loop_once>.
+
+=head1 ATTRIBUTES
+
+=head2 loop
+
+The L<IO::Async::Loop>: C<< IO::Async::Loop->new >> if none is given, which is the same
+one for the whole program.
+
+    my $dispatcher = ZooKeeper::Dispatcher::IOAsync->new( loop => $loop );
+    my $zk         = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => $dispatcher );
+
+=head1 METHODS
+
+Those of L<ZooKeeper::Dispatcher::Pipe>. L<wait|ZooKeeper::Dispatcher/wait> may be called
+inside a callback, too: it runs the loop within the loop.
+
+=head1 SEE ALSO
+
+L<ZooKeeper::Dispatcher>, L<IO::Async>
+
+=cut

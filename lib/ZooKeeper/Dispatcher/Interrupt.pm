@@ -1,0 +1,99 @@
+package ZooKeeper::Dispatcher::Interrupt;
+use Moo;
+use Async::Interrupt;
+use Scalar::Util qw(refaddr weaken);
+extends 'ZooKeeper::Dispatcher';
+
+our $VERSION = '0.2.0';
+
+has _async => ( is => 'ro', init_arg => undef, builder => 1, lazy => 1 );
+
+# Whose channels know an Async::Interrupt. At the end of the program objects go in any order, and another thread must
+# not signal one that is gone.
+my %attached;
+END { $_ && $_->channel->_signal for values %attached }
+
+sub wait {
+    my ( $self, $seconds ) = @_;
+    $self->_async->scope_block;    # between a look at the channel and the wait nobody else may dispatch
+    return $self->SUPER::wait($seconds);
+}
+
+sub send_event {
+    my ( $self, @args ) = @_;
+    $self->SUPER::send_event(@args);
+    return $self->channel && ();    # perl looks for interrupts in few operators: "and" is one
+}
+
+# As Async::Interrupt has it: an exception goes to a handler, and what comes after it is not concerned.
+sub dispatch_ready {
+    my ($self) = @_;
+    $self->_async->scope_block;     # one callback after the other
+    my $wait = $self->{_waiting};
+    while ( $self->channel->size && !( $wait && !$self->{_waiting} ) ) {
+        eval { $self->SUPER::dispatch_ready; 1 } or $Async::Interrupt::DIED->();
+    }
+    return;
+}
+
+sub BUILD {
+    my ($self) = @_;
+    $self->channel->_signal( $self->_async->signal_func );
+    weaken( $attached{ refaddr $self} = $self );
+    return;
+}
+
+sub DEMOLISH {
+    my ($self) = @_;
+    delete $attached{ refaddr $self};
+    $self->channel->_signal if $self->channel;
+    return;
+}
+
+sub _build__async {
+    my ($self) = @_;
+    weaken($self);
+    return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => sub { $self->dispatch_ready if $self } );
+}
+
+# Another thread must not get a copy: it would free what is not its own.
+package ZooKeeper::Dispatcher::Interrupt::Async;
+our @ISA = ('Async::Interrupt');    ## no critic (ProhibitExplicitISA)
+sub CLONE_SKIP { return 1 }
+
+1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ZooKeeper::Dispatcher::Interrupt - dispatcher that interrupts the program
+
+=head1 SYNOPSIS
+
+    use ZooKeeper;
+
+    my $zk = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => 'Interrupt' );
+    $zk->exists( '/x', watcher => sub { print "something happened to it\n" } );
+    while (1) { }    # whatever the program does, it hears of it
+
+=head1 DESCRIPTION
+
+Watchers are called as Perl's signal handlers are, between two operators of whatever the
+program is doing, also while it waits in a method of L<ZooKeeper>; see
+L<Async::Interrupt>. A system call, such as a C<sleep>, is not cut short. Only one
+watcher is called at a time.
+
+What a callback dies of goes to C<$Async::Interrupt::DIED>, which warns by default.
+
+=head1 METHODS
+
+Those of L<ZooKeeper::Dispatcher>. While its C<wait> waits it alone dispatches.
+
+=head1 SEE ALSO
+
+L<ZooKeeper::Dispatcher>, L<Async::Interrupt>
+
+=cut
