@@ -58,6 +58,7 @@ on test => sub {
     requires 'File::Copy';
     requires 'File::Find';
     requires 'IO::Socket::INET';
+    requires 'IPC::Open2';
     requires 'Tie::Array';
     requires 'Tie::Hash';
     recommends 'Async::Interrupt';    # the dispatchers are tested with what is there

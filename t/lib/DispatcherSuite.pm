@@ -5,6 +5,7 @@ use warnings;
 use Exporter 'import';
 use Test::More;
 use Time::HiRes qw(CLOCK_MONOTONIC clock_gettime);
+use DispatcherServerSuite;
 use TestZK;
 use ZooKeeper::Constants;
 
@@ -263,6 +264,11 @@ sub dispatcher_suite {
         is open_files(), $before, 'by 50 dispatchers';
     };
 
+    subtest 'with a server' => sub {
+        my $reason = ZooKeeper::Test::Server->unavailable;
+        plan skip_all => $reason if defined $reason && !$ENV{ZOOKEEPER_TEST_REQUIRE};
+        dispatcher_server_suite( \%driver, $until );
+    };
     return;
 }
 

@@ -10,8 +10,15 @@ has loop => ( is => 'ro', default => sub { IO::Async::Loop->new } );
 sub attach_loop {
     my ($self) = @_;
     my ( $loop, $fh ) = ( $self->loop, $self->fh );
+    if ( $self->_is_child ) {  # IO::Async::Loop::Epoll never watches a number again that it did before a fork
+        open my $copy, '<&', $fh or ZooKeeper::Error::_croak("can't copy the dispatcher's descriptor: $!");
+        $fh = $copy;
+    }
     $loop->watch_io( handle => $fh, on_read_ready => $self->on_readable );
-    return sub { $loop->unwatch_io( handle => $fh, on_read_ready => 1 ) };
+    return sub {
+        local $SIG{__DIE__};
+        eval { $loop->unwatch_io( handle => $fh, on_read_ready => 1 ) };    # for the same reason it may fail
+    };
 }
 
 sub run_loop_once {

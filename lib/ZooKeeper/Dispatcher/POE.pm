@@ -18,21 +18,24 @@ has _session => ( is => 'rw', init_arg => undef );
 sub attach_loop {
     my ($self) = @_;
     weaken( my $dispatcher = $self );
-    my ( $fh, $on_readable ) = ( $self->fh, $self->on_readable );
-    my $died;
+    my ( $fh, $on_readable, $died ) = ( $self->fh, $self->on_readable );
 
-# POE ends the session in which somebody dies, unless there is a handler for that: another one takes its place.
-    my $successor = ZooKeeper::Guard->new( sub { $dispatcher->_attach if $dispatcher && $died } );
-    my $session   = POE::Session->create(
-        heap          => $successor,
+# An exception that nobody handles ends all sessions. If it was a single turn of the loop that dies of it there is
+# a new one at once, but run would go on for its sake: then it comes when somebody uses the dispatcher again.
+    my $next = ZooKeeper::Guard->new( sub { $dispatcher->_attach if $died && $dispatcher && !_is_in_run() } );
+    my $session = POE::Session->create(
+        heap          => $next,
         inline_states => {
             _start   => sub { $_[KERNEL]->select_read( $fh, 'readable' ) },
             readable => sub {
+                my $failed = ZooKeeper::Guard->new(    # nothing more until POE has dealt with it
+                    sub { $died = 1; $poe_kernel->select_pause_read($fh); $poe_kernel->yield('go_on') }
+                );
                 $died = 0;
-                my $failed = ZooKeeper::Guard->new( sub { $died = 1 } );
                 $on_readable->();
                 $failed->dismiss;
             },
+            go_on  => sub { $_[KERNEL]->select_resume_read($fh) },
             limit  => sub { $_[KERNEL]->delay( over => $_[ARG0] ) },
             over   => sub { },
             detach => sub { $_[KERNEL]->delay('over'); $_[KERNEL]->select_read($fh) },
@@ -50,6 +53,17 @@ sub run_loop_once {
     return;
 }
 
+before [qw(create_watcher run_loop_once send_event)] => sub {
+    my ($self) = @_;
+    $self->_attach if !$poe_kernel->ID_id_to_session( $self->_session );
+};
+
+sub _is_in_run {
+    my $level = 0;
+    while ( my $called = ( caller $level++ )[3] ) { return 1 if $called eq 'POE::Kernel::run' }
+    return 0;
+}
+
 1;
 
 __END__
@@ -65,32 +79,15 @@ ZooKeeper::Dispatcher::POE - dispatcher for programs with POE
     use POE;
     use ZooKeeper;
 
-    POE::Session->create(
-        inline_states => {
-            _start => sub {
-                $_[HEAP]{zk} = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => 'POE' );
-                $_[HEAP]{zk}->exists( '/x', watcher => $_[SESSION]->postback('changed') );
-            },
-            changed => sub {
-                print "something happened to $_[ARG1][0]{path}\n";
-                delete $_[HEAP]{zk};
-            },
-        },
-    );
-    POE::Kernel->run;
+    my $zk = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => 'POE' );
+    $zk->exists( '/x', watcher => sub { undef $zk } );
+    POE::Kernel->run;    # until $zk is gone
 
 =head1 DESCRIPTION
 
-Each dispatcher is a session of its own, a child of the one that makes it, and lives as
-long as the handle: as with other sessions, POE's C<run> goes on until it is gone.
-
-What a callback dies of is an exception of that session: a handler of its parent for the
-signal C<DIE> may deal with it; without one it ends the parent, and C<run>.
-
-=head1 METHODS
-
-Those of L<ZooKeeper::Dispatcher::Pipe>. L<wait|ZooKeeper::Dispatcher/wait> may be called
-inside a callback, too: it runs the loop within the loop.
+A L<ZooKeeper::Dispatcher::Pipe>. It has a session, a child of the one that makes it, and
+POE's C<run> goes on as long as the dispatcher is there. What a callback dies of is an
+exception of that session: for a handler of C<DIE>, or else the end of C<run>.
 
 =head1 SEE ALSO
 

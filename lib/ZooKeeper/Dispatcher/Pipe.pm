@@ -9,7 +9,8 @@ our $VERSION = '0.2.0';
 # A handle of ours may go without closing the descriptor: the channel counts among its users.
 has fh => ( is => 'lazy', init_arg => undef );
 
-has _pid => ( is => 'rw', init_arg => undef );
+has _pid      => ( is => 'rw', init_arg => undef );
+has _is_child => ( is => 'rw', init_arg => undef );
 
 # Makes the loop forget the descriptor when it goes.
 has _watch => ( is => 'rw', init_arg => undef );
@@ -63,7 +64,8 @@ sub _attach {
 # know the parent's by that number.
 sub _after_fork {
     my ($self) = @_;
-    return if $$ == ( $self->_pid // 0 );
+    return              if $$ == ( $self->_pid // 0 );
+    $self->_is_child(1) if $self->_pid;
     $self->_pid($$);
     $self->_attach;
     return;

@@ -188,6 +188,10 @@ sub lose_connection {
     my $session = ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, $timeout )
       // croak "server $at did not take the session over";
     croak 'the session has expired' if defined $session->{timeout} && !$session->{timeout};
+
+# The server closes it when the client comes back. Closing it here could be noticed just after that, and would
+# have the server forget which connection is the session's: it could not be lost a second time.
+    $self->{taken}{ $id->{client_id} } = $session->{socket};
     return 1;
 }
 

@@ -49,7 +49,7 @@ sub resume {
         _send( $socket, pack( 'N/a*', pack 'l> l>', 1, $CLOSE_SESSION ), $deadline ) or return;
         _receive_frame( $socket, $deadline );
     }
-    return { timeout => $timeout };
+    return { timeout => $timeout, socket => $socket };
 }
 
 # Below the range from which the kernel takes the source ports of outgoing
