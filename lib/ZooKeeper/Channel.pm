@@ -27,7 +27,8 @@ ZooKeeper::Channel - queue of what a dispatcher is to dispatch
 
 =head1 DESCRIPTION
 
-First in, first out: events of the sessions, and whatever a program sends.
+First in, first out: events of the sessions, and whatever a program sends. In another
+of Perl's threads than the one that made it a channel is empty, and takes nothing.
 
 =head1 METHODS
 
@@ -38,11 +39,12 @@ there is no descriptor left.
 
 =head2 send(@scalars)
 
-Appends any scalars: the scalars themselves, not copies of them.
+Appends any scalars: the scalars themselves, not copies of them. Returns nothing.
 
 =head2 recv
 
-Removes the first item and returns it; undef if there is none.
+Removes the first item and returns it; undef if there is none (or if undef was sent:
+L</size> tells the difference).
 
 =head2 size
 

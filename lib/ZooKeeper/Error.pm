@@ -153,7 +153,8 @@ The node that it was about, or undef.
 =head2 maybe_applied
 
 True for a write whose outcome is unknown: the request was sent, and the connection
-lost before the answer came.
+lost, or the time over, before the answer came. Look what is there before you repeat
+it.
 
 =head1 METHODS
 
@@ -162,7 +163,8 @@ lost before the answer came.
     ZooKeeper::Error->throw( code => ZNONODE, message => "no such thing\n" );
     ZooKeeper::Error->throw( { code => ZNONODE } );
 
-Makes one and dies with it.
+Makes one and dies with it. Arguments are the attributes above, as a list or one hash
+ref.
 
 =head2 is_connection_loss
 
@@ -176,7 +178,9 @@ C<reopen> helps.
 =head2 is_retryable
 
 True if it is safe to send the same request again: it surely had no effect, and may
-well succeed the next time.
+well succeed the next time. So it is after C<ZCONNECTIONLOSS>, C<ZOPERATIONTIMEOUT>,
+C<ZREQUESTTIMEOUT>, C<ZTHROTTLEDOP>, C<ZSESSIONMOVED>, C<ZNOTREADONLY>,
+C<ZNEWCONFIGNOQUORUM> and C<ZRECONFIGINPROGRESS>, unless L</maybe_applied> is true.
 
 =head1 SEE ALSO
 

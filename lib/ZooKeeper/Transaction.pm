@@ -73,11 +73,25 @@ the beginning of several others.
 
 Arguments have the meaning that they have in L<ZooKeeper>.
 
+=head1 ATTRIBUTES
+
+Of use to subclasses. Programs call L<ZooKeeper/transaction>.
+
+=head2 handle
+
+The L<ZooKeeper>, held weakly: undef when it is gone. Required by C<new>.
+
+=head2 ops
+
+The operations so far: an array ref. What is in it is the compiled part's affair.
+
 =head1 METHODS
 
 =head2 create
 
     my $next = $transaction->create( '/x', value => 'data', acl => $acl, ephemeral => 1, sequential => 1 );
+
+Without C<acl> the node gets the handle's L<default_acl|ZooKeeper/default_acl>.
 
 =head2 delete
 
@@ -108,8 +122,9 @@ the culprit, its own code for the culprit, C<ZRUNTIMEINCONSISTENCY> for those be
 it.
 
 Throws a L<ZooKeeper::Error> if the server could not be asked: C<ZBADARGUMENTS> for
-an operation that no server would take (the message says which), C<ZCONNECTIONLOSS>
-and the like, C<ZINVALIDSTATE> if the handle is closed or gone.
+an operation that no server would take, C<ZCONNECTIONLOSS> and the like,
+C<ZINVALIDSTATE> if the handle is closed or gone. Dies with a plain message for an
+argument of the wrong Perl type. Both messages say which operation it was.
 
 =head1 SEE ALSO
 

@@ -147,6 +147,8 @@ ZooKeeper::Test::Server::Keeper - ends a test server when its owner is gone
 Internal to L<ZooKeeper::Test::Server>. This file is run as a program of its
 own, one per server, between the owner and the server:
 
+=for highlighter language=text
+
     owner (a test)  <-- socket -->  keeper  -- parent of -->  java
 
 It obeys one-word lines (C<STOP>, C<CONT>, C<TERM>, C<KILL>: signals for the
