@@ -19,8 +19,9 @@ my $hosts = test_hosts();
 my $zk    = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe' );
 my $dir   = File::Temp->newdir;
 
-# For each manual: "before" prepares the server; "meanwhile" is done over and over while the program runs, for those
-# that wait for something to happen, and undone after it; "prints" is all that it prints.
+# For each manual: its program is in the SYNOPSIS, or below "heading"; "before" prepares the server; "meanwhile" is
+# what those wait for that wait for something to happen, over and over while they run; "prints" is all that is
+# printed.
 my $comes_and_goes = sub {
     my ($node) = @_;
     return sub {
@@ -40,6 +41,11 @@ my %RUNS = (
     'lib/ZooKeeper/Error.pm'     => {
         before => sub { $zk->create("$_[0]/x") },
         prints => qr{\AError creating node '/x': node exists at lib/ZooKeeper/Error\.pm line \d+\.\n\z},
+    },
+    'lib/ZooKeeper/Migration.pod' => {
+        heading   => 'The same program now',
+        meanwhile => $comes_and_goes->('/jobs/another'),
+        prints    => qr{\A/jobs/j-(\d+): work, 4 bytes\njobs: .*\bj-\1\b.*\na job came or went\n\z},
     },
     'lib/ZooKeeper/Transaction.pm' => {
         before => sub {
@@ -114,10 +120,11 @@ sub run {
 }
 
 for my $file ( sort keys %RUNS ) {
-    my $run = $RUNS{$file};
-    my ($snippet) =
-      $file =~ /\.md\z/ ? readme_snippets($file) : grep { $_->{heading} eq 'SYNOPSIS' } pod_snippets($file);
-    my $top = $zk->create( fresh_path('synopsis') );
+    my $run       = $RUNS{$file};
+    my $heading   = $run->{heading} // ( $file =~ /\.md\z/ ? '' : 'SYNOPSIS' );
+    my @all       = $file =~ /\.md\z/ ? readme_snippets($file) : pod_snippets($file);
+    my ($snippet) = grep { $_->{heading} eq $heading } @all;
+    my $top       = $zk->create( fresh_path('synopsis') );
     subtest $file => sub {
         $run->{before}->($top) if $run->{before};
         my ( $status, $printed ) = run( $snippet, $top, $run->{meanwhile} );
