@@ -77,4 +77,5 @@ on develop => sub {
     requires 'Perl::Critic';
     requires 'Perl::Tidy';
     requires 'Pod::Checker';
+    requires 'Pod::Coverage';
 };

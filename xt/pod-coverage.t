@@ -2,6 +2,7 @@
 use strict;
 use warnings;
 
+use mro       ();
 use Sub::Util qw(subname);
 use Test::More;
 use lib   qw(xt/lib blib/lib blib/arch);
@@ -46,7 +47,7 @@ for my $file ( sort grep { m{\Alib/.*\.(?:pm|pod)\z} } all_files() ) {
     push @packages, [ $path =~ s{/}{::}gr, $file ] if -e "lib/$path.pm";
 }
 
-my %own;
+my ( %own, %naked );
 for my $row (@packages) {
     my ( $package, $file ) = @$row;
   SKIP: {
@@ -55,10 +56,19 @@ for my $row (@packages) {
           if !$loaded && $@ =~ /\ACan't locate (?!ZooKeeper)(\S+)/;
         ok $loaded, "$package can be loaded" or diag $@;
         my $coverage = Coverage->new( package => $package, pod_from => $file, private => \@private );
-        my @naked    = $coverage->naked;
-        is "@naked", '', "$package: nothing is missing";
-        $own{$package} = { map { $_ => 1 } $coverage->covered };
+        $naked{$package} = [ $coverage->naked ];
+        $own{$package}   = { map { $_ => 1 } $coverage->covered };
     }
+}
+
+# What a class overrides is in the manual of the one that it is from.
+for my $package ( sort keys %naked ) {
+    my @parents = @{ mro::get_linear_isa($package) };
+    my @missing = grep {
+        my $name = $_;
+        !grep { $own{$_}{$name} } @parents
+    } @{ $naked{$package} };
+    is "@missing", '', "$package: nothing is missing";
 }
 
 subtest 'what is covered was looked at' => sub {

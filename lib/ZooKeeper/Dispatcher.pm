@@ -203,10 +203,12 @@ of C<add_auth>, is C<''>.
 
 =head2 dispatch_cb
 
-    $dispatcher->dispatch_cb( sub { my ($dispatcher) = @_; $dispatcher->dispatch_event } );
+    Scalar::Util::weaken( my $own = $dispatcher );
+    my $count = 0;
+    $dispatcher->dispatch_cb( sub { $count++; return $own->dispatch_event } );
 
-What the loop calls, once per item, while there is one. By default it calls
-L</dispatch_event>.
+What the loop calls, without arguments, once per item, while there is one. By default it
+calls L</dispatch_event>.
 
 =head2 ignore_session_events
 
