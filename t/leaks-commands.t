@@ -111,6 +111,26 @@ no_leak 'a handle' => sub {
     my $other = ZooKeeper->new( hosts => $zk->hosts, dispatcher => 'Pipe', watcher => sub { } );
     $other->get( $base, watcher => sub { } );
 };
+
+# The same with each loop that is installed.
+for my $name (qw(AnyEvent Interrupt IOAsync Mojo POE)) {
+    eval "require ZooKeeper::Dispatcher::$name; 1" or do { note("without $name"); next };
+    my $watched = ZooKeeper->new( hosts => $zk->hosts, dispatcher => $name, watcher => sub { } );
+    my $called;
+    no_leak "$name: a watcher that is called by the loop" => sub {
+        $called = 0;
+        $watched->get( $base, watcher => sub { $called = shift } );
+        $zk->set( $base, 'v' );
+        wait_for { $watched->wait(1); $called } 30, 'the event';
+        undef $called;
+    };
+    no_leak "$name: a handle" => sub {
+        my $other = ZooKeeper->new( hosts => $zk->hosts, dispatcher => $name, watcher => sub { } );
+        $other->get( $base, watcher => sub { } );
+        undef $other;
+        $watched->wait(0.01);    # POE ends a session when its loop runs
+    };
+}
 no_leak 'reopen' => sub { $zk->reopen; $zk->exists($base) };
 
 done_testing;

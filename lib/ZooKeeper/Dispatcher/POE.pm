@@ -19,6 +19,7 @@ sub attach_loop {
     my ($self) = @_;
     weaken( my $dispatcher = $self );
     my ( $fh, $on_readable, $died ) = ( $self->fh, $self->on_readable );
+    POE::Kernel->run if !$poe_kernel->ID_id_to_session( $poe_kernel->ID );    # has run out: it starts anew
 
 # An exception that nobody handles ends all sessions. If it was a single turn of the loop that dies of it there is
 # a new one at once, but run would go on for its sake: then it comes when somebody uses the dispatcher again.
