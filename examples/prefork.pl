@@ -1,0 +1,80 @@
+#!/usr/bin/perl
+# A server whose workers share a port and a configuration in ZooKeeper: the parent
+# has one session and starts workers, each worker has a session of its own.
+#
+#     perl -Mblib examples/prefork.pl HOSTS PATH [WORKERS]
+#
+# prints the port, and a line whenever a worker comes or goes. Each connection gets
+# one line: the worker's process id and what PATH/config holds.
+use strict;
+use warnings;
+
+use IO::Socket::INET;
+use ZooKeeper;
+
+my ( $hosts, $path, $wanted ) = @ARGV;
+die "usage: $0 HOSTS PATH [WORKERS]\n" if !defined $path;
+$wanted ||= 3;
+$| = 1;
+
+my $zk = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe', timeout => 4_000 );
+$zk->ensure_path("$path/$_") for qw(config workers);
+$zk->create( "$path/parent", value => $$, ephemeral => 1 );
+
+my $listen = IO::Socket::INET->new( LocalAddr => '127.0.0.1', Listen => 64 ) or die "no port: $!\n";
+$listen->blocking(0);    # another worker may be quicker
+print 'port ', $listen->sockport, "\n";
+
+my $ends = 0;
+$SIG{$_} = sub { $ends = 1 }
+  for qw(INT TERM);
+
+my %worker;
+show_workers();
+until ($ends) {
+    while ( ( my $gone = waitpid -1, 1 ) > 0 ) { delete $worker{$gone} }
+    start_worker() while keys %worker < $wanted;
+    $zk->wait(0.2);
+}
+kill TERM => keys %worker;
+1 while waitpid( -1, 0 ) > 0;
+print "end\n";
+
+# In the parent: says who is there, now and whenever that changes.
+sub show_workers {
+    my @nodes = sort $zk->get_children( "$path/workers", watcher => \&show_workers );
+    print "workers @nodes\n";
+    return;
+}
+
+sub start_worker {
+    my $pid = fork // die "fork: $!\n";
+    if ($pid) {
+        $worker{$pid} = 1;
+        return;
+    }
+    $zk->reopen;    # a session of its own; the parent's is not touched
+    $zk->create( "$path/workers/$$", ephemeral => 1 );
+    work();
+    exit;           # which ends the session
+}
+
+# In a worker: answers, until it is told to end. What it can't do it dies of, and the parent starts another one.
+sub work {
+    my $changed = 1;
+    my $config;
+    my $events = $zk->dispatcher->fd;
+    until ($ends) {
+        if ($changed) {
+            $changed = 0;
+            $config  = $zk->get( "$path/config", watcher => sub { $changed = 1 } );
+        }
+        my $fds = '';
+        vec( $fds, $_, 1 ) = 1 for $events, fileno $listen;
+        select $fds, undef, undef, 0.2;
+        1 while $zk->dispatcher->dispatch_event;
+        my $client = $listen->accept or next;
+        print {$client} "$$ ", $config // '', "\n";
+    }
+    return;
+}
