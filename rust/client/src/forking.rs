@@ -31,6 +31,13 @@ pub struct Identity {
     pub inode: u64,
 }
 
+impl Identity {
+    fn of(fd: BorrowedFd<'_>) -> Result<Identity, Errno> {
+        let stat = rustix::fs::fstat(fd)?;
+        Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
+    }
+}
+
 type Registry = Vec<(RawFd, Inherited, Identity)>;
 
 static REGISTRY: Mutex<Registry> = Mutex::new(Vec::new());
@@ -80,9 +87,22 @@ pub fn child(each: &mut dyn FnMut(Inherited, RawFd, Identity)) {
     RESOLUTIONS.store(0, SeqCst);
 }
 
-/// In a child: this wake fd, inherited and never used, is about to be closed by its owner.
-pub fn disown(fd: RawFd) {
-    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner).retain(|(known, ..)| *known != fd);
+/// In a child: this wake fd, inherited and never used, is about to be closed by its owner, who must
+/// leave it alone if it is not what it was.
+pub fn disown(fd: RawFd) -> Option<Identity> {
+    let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let at = registry.iter().position(|(known, ..)| *known == fd)?;
+    Some(registry.swap_remove(at).2)
+}
+
+/// Whether this is a wake fd, inherited or not, and not what somebody else has opened under its
+/// number.
+pub(crate) fn is_wake(fd: BorrowedFd<'_>) -> bool {
+    let registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some((_, what, identity)) = registry.iter().find(|(known, ..)| *known == fd.as_raw_fd()) else {
+        return false;
+    };
+    *what == Inherited::Wake && Identity::of(fd).is_ok_and(|now| now == *identity)
 }
 
 /// Runs a name resolution while no fork is under way.
@@ -113,10 +133,10 @@ impl Registered {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         let fd = make()?;
         let number = fd.as_raw_fd();
-        let stat = rustix::fs::fstat(&fd)?;
+        let identity = Identity::of(fd.as_fd())?;
         // A wake fd that a child took over is in the list already.
         registry.retain(|(known, ..)| *known != number);
-        registry.push((number, what, Identity { device: stat.st_dev, inode: stat.st_ino }));
+        registry.push((number, what, identity));
         Ok(Registered(Some(fd)))
     }
 }

@@ -1,12 +1,12 @@
 //! What is to be told to a user's event loop: one channel per dispatcher, and one fd that is
 //! readable while there is something in it.
 
-use crate::forking::{Inherited, Registered};
+use crate::forking::{self, Inherited, Registered};
 use crossbeam_channel::{unbounded, Receiver, Sender};
 use rustix::event::{eventfd, EventfdFlags};
 use std::fmt;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use zk_proto::session::WatchedEvent;
@@ -76,8 +76,12 @@ impl<T: Send> Queue<T> {
     /// number that its event loop knows.
     ///
     /// # Errors
-    /// It is no open fd.
+    /// The program has closed it: the number stands for nothing, or for what is not ours.
     pub fn on_fd(fd: OwnedFd) -> io::Result<Queue<T>> {
+        if !forking::is_wake(fd.as_fd()) {
+            let _ = fd.into_raw_fd(); // not ours to close
+            return Err(io::ErrorKind::NotFound.into());
+        }
         Ok(Queue::with(Registered::make(Inherited::Wake, || Ok(fd))?))
     }
 

@@ -85,7 +85,8 @@ fn is_still(fd: RawFd, identity: Identity) -> bool {
 
 /// In a child: the wake-up descriptor of an object that the child has no use for.
 pub(crate) fn close_unused(fd: RawFd) {
-    forking::disown(fd);
-    // SAFETY: the atfork handler has put it there, and its owner is going.
-    unsafe { libc::close(fd) };
+    if forking::disown(fd).is_some_and(|identity| is_still(fd, identity)) {
+        // SAFETY: the atfork handler has put it there, and its owner is going.
+        unsafe { libc::close(fd) };
+    }
 }

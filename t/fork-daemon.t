@@ -1,0 +1,93 @@
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+use Child;
+use Dispatchers;
+use TestZK;
+
+use File::Temp qw(tempdir);
+use POSIX      ();
+use ZooKeeper;
+
+# A daemon closes every descriptor that it does not know, and opens files of its own under the numbers: what had them
+# before must not touch these.
+my $server = test_server();
+my $dir    = tempdir( CLEANUP => 1 );
+my $base   = fresh_path('daemon');
+my $setup  = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+$setup->create( $base, value => 'v' );
+
+# In a child: closes all but standard handles and the pipe to its parent, and opens logs until each number is taken. Returns a sub that says what has become of them.
+sub become_daemon {
+    my %keep = map  { $_ => 1 } 0 .. 2, grep { ( readlink("/proc/self/fd/$_") // '' ) =~ /^pipe/ } 3 .. 255;
+    my @ours = grep { !$keep{$_} && defined readlink "/proc/self/fd/$_" } 3 .. 255;
+    POSIX::close($_) for @ours;
+    my %log;
+    my $last = 0;
+    while ( $last <= $ours[-1] ) {
+        my $file = "$dir/$$-" . keys %log;
+        open $log{$file}, '+>', $file or die "$file: $!";
+        $last = fileno $log{$file};
+    }
+    return sub {
+        my @wrong;
+        for my $file ( sort keys %log ) {
+            my $now = readlink( '/proc/self/fd/' . fileno $log{$file} ) // 'closed';
+            push @wrong, "$file: $now"       if $now ne $file;
+            push @wrong, "$file: written to" if -s $file;
+        }
+        return @wrong ? @wrong : 'untouched';
+    };
+}
+
+for my $dispatcher ( dispatchers() ) {
+    my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => $dispatcher, watcher => sub { } );
+    $zk->get( $base, watcher => sub { } );
+    $setup->set( $base, 'v' );
+    $zk->exists($base);
+
+    is_deeply [ in_child { my $logs = become_daemon(); undef $zk; $logs->() } ], ['untouched'],
+      "$dispatcher: a daemon that lets go of the handle";
+    is_deeply [
+        in_child {
+            my $logs = become_daemon();
+            $zk->close;
+            eval { $zk->get($base) };
+            $logs->()
+        }
+      ],
+      ['untouched'],
+      "$dispatcher: a daemon that closes it";
+    is_deeply [
+        in_child {
+            my $logs = become_daemon();
+            $zk->reopen;
+            my $event;
+            $zk->get( $base, watcher => sub { $event = $_[0] } );
+            $zk->set( $base, 'w' );
+
+            # by hand: an event loop has lost its descriptors
+            wait_for { $zk->dispatcher->dispatch_event; $event } 60, 'the event';
+            return ( $event->{path}, $logs->() );
+        }
+      ],
+      [ $base, 'untouched' ], "$dispatcher: a daemon that reopens it";
+    is_deeply [
+        in_child {
+            my $logs = become_daemon();
+            $zk->reopen;
+            $zk->exists($base);
+            my @inner = in_child {
+                $zk->reopen;
+                my @all = ( $zk->exists($base) ? 'works' : 'fails' );
+                undef $zk;
+                ( @all, $logs->() )
+            };
+            return ( @inner, $logs->() );
+        }
+      ],
+      [ 'works', 'untouched', 'untouched' ], "$dispatcher: and its children reopen it again";
+}
+
+done_testing;
