@@ -5,6 +5,8 @@ use lib 't/lib';
 use Child;
 use TestZK;
 
+use IO::Select;
+use IO::Socket::INET;
 use POSIX ();
 use ZooKeeper;
 use ZooKeeper::Constants;
@@ -86,6 +88,35 @@ subtest 'many at a time' => sub {
     my $failed = grep { waitpid( $_, 0 ) != $_ || $? } @children;
     is $failed, 0, 'each does its work';
     soon_ok { !$zk->get_children($base) } 30, 'and its session ends when it does';
+};
+
+subtest 'children do not all begin with the same server' => sub {
+    my @mute =
+      map { IO::Socket::INET->new( Listen => 5, LocalAddr => '127.0.0.1' ) or die "listen: $!" } 1 .. 8;
+    my $hosts   = join ',', map { '127.0.0.1:' . $_->sockport } @mute;
+    my $others  = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe' );
+    my $servers = IO::Select->new(@mute);
+    my $first   = sub {
+        my ($server) = $servers->can_read(60) or die 'nobody connects';
+        $server->accept;
+        $server->sockport;
+    };
+    $first->();
+    undef $others;
+    my %begins;
+    for ( 1 .. 12 ) {
+        my $pid = fork // die "fork: $!";
+        if ( !$pid ) {
+            $zk->reopen( hosts => $hosts );
+            sleep 60;
+            POSIX::_exit(0);
+        }
+        $begins{ $first->() }++;
+        kill KILL => $pid;
+        waitpid $pid, 0;
+        for my $next ( $servers->can_read(0) ) { $next->accept }    # whom it asked after that
+    }
+    cmp_ok scalar keys %begins, '>', 2, 'but with several of them' or diag explain \%begins;
 };
 
 is $zk->client_id->{client_id}, $id, 'the session of the parent lives on';

@@ -64,6 +64,9 @@ impl Engine {
     /// # Errors
     /// No more fds or threads.
     pub fn start() -> io::Result<Arc<Engine>> {
+        // This may be one of many children of a fork: with the parent's random numbers, all of them
+        // would begin with the same server.
+        fastrand::seed(fastrand::u64(..) ^ u64::from(std::process::id()));
         let poller = Registered::make(Inherited::Close, || epoll::create(CreateFlags::CLOEXEC))?;
         let make = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
         let waker = Registered::make(Inherited::Close, make)?;
