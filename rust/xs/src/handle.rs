@@ -16,6 +16,21 @@ use zk_proto::Code;
 
 /// How long the session of a destroyed object may take to say goodbye.
 pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
+/// How long it may take in any case: more than a server needs that is well.
+const SHORT_FAREWELL: Duration = Duration::from_millis(10);
+
+thread_local! {
+    /// When an object of this thread last waited for a goodbye in vain.
+    static IN_VAIN: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+/// How long the next one may wait. Objects tend to go in a row, and a server that stands still must
+/// not take a second of each: after one that waited in vain, no longer than it has been since. (The
+/// server has been told; what is not waited for is its answer.)
+fn patience() -> Duration {
+    let since = IN_VAIN.get().map_or(FAREWELL, |last| last.elapsed());
+    since.clamp(SHORT_FAREWELL, FAREWELL)
+}
 
 /// A session, as the calls on it share it: a call keeps it alive although its object may go.
 pub(crate) struct Client {
@@ -88,9 +103,10 @@ impl Client {
             if self.waiting.get() > 0 {
                 self.handle.release_lead();
             }
+            let (start, patience) = (Instant::now(), patience());
             // The engine keeps to the time itself; this is the bound in case it does not.
-            let limit = Instant::now() + 2 * FAREWELL;
-            let ticket = self.handle.close(FAREWELL);
+            let limit = start + 2 * patience;
+            let ticket = self.handle.close(patience);
             while let Step::Wait { fd, timeout } = self.handle.step(ticket) {
                 let rest = limit.saturating_duration_since(Instant::now());
                 let timeout = timeout.map_or(rest, |t| t.min(rest));
@@ -99,6 +115,9 @@ impl Client {
                     self.handle.abandon(ticket);
                     break;
                 }
+            }
+            if start.elapsed() >= patience {
+                IN_VAIN.set(Some(Instant::now()));
             }
         });
     }
