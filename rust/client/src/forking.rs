@@ -6,6 +6,7 @@
 //! and [`child`].
 
 use rustix::io::Errno;
+use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::cell::RefCell;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -32,7 +33,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    fn of(fd: BorrowedFd<'_>) -> Result<Identity, Errno> {
+    /// That of an open fd.
+    ///
+    /// # Errors
+    /// It is not open.
+    pub fn of(fd: BorrowedFd<'_>) -> Result<Identity, Errno> {
         let stat = rustix::fs::fstat(fd)?;
         Ok(Identity { device: stat.st_dev, inode: stat.st_ino })
     }
@@ -72,12 +77,15 @@ pub fn parent() {
 }
 
 /// After the fork, in the child: calls `each` for every fd of ours that it inherited. The child must
-/// leave those alone that are not what they were.
-pub fn child(each: &mut dyn FnMut(Inherited, RawFd, Identity)) {
+/// leave those alone that are not what they were, and say what the number of a wake fd stands for
+/// from now on.
+pub fn child(each: &mut dyn FnMut(Inherited, RawFd, Identity) -> Option<Identity>) {
     HELD.with(|held| {
         if let Some(mut registry) = held.borrow_mut().take() {
-            for (fd, what, identity) in registry.iter() {
-                each(*what, *fd, *identity);
+            for (fd, what, identity) in registry.iter_mut() {
+                if let Some(fresh) = each(*what, *fd, *identity) {
+                    *identity = fresh;
+                }
             }
             // Wake fds keep their number, so a grandchild has to renew them again.
             registry.retain(|(_, what, _)| *what == Inherited::Wake);
@@ -118,6 +126,20 @@ pub(crate) fn outside_of_forks<T>(resolve: impl FnOnce() -> T) -> T {
     let result = resolve();
     RESOLUTIONS.fetch_sub(1, SeqCst);
     result
+}
+
+/// A new wake fd: a datagram socket that is connected to itself. A pipe takes two fds, and an eventfd
+/// is never `POLLRDNORM`, which is what some event loops poll for. Nothing but system calls: a child
+/// may call it in its atfork handler.
+///
+/// # Errors
+/// No more fds.
+pub fn wake_fd() -> Result<OwnedFd, Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+    net::bind(&socket, &SocketAddrUnix::new_unnamed())?; // the kernel chooses a name
+    net::connect(&socket, &net::getsockname(&socket)?)?;
+    Ok(socket)
 }
 
 /// An fd that a forked child will be told of.

@@ -3,7 +3,6 @@
 
 use crate::forking::{self, Inherited, Registered};
 use crossbeam_channel::{unbounded, Receiver, Sender};
-use rustix::event::{eventfd, EventfdFlags};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
@@ -68,11 +67,10 @@ impl<T: Send> Queue<T> {
     /// # Errors
     /// No more fds.
     pub fn new() -> io::Result<Queue<T>> {
-        let make = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
-        Ok(Queue::with(Registered::make(Inherited::Wake, make)?))
+        Ok(Queue::with(Registered::make(Inherited::Wake, forking::wake_fd)?))
     }
 
-    /// An empty queue that wakes through an eventfd that is there already: a forked child's, on the
+    /// An empty queue that wakes through a wake fd that is there already: a forked child's, on the
     /// number that its event loop knows.
     ///
     /// # Errors
@@ -132,7 +130,7 @@ impl<T: Send> Queue<T> {
         if !self.armed.load(SeqCst) || !self.receiver.is_empty() {
             return;
         }
-        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+        let _ = rustix::io::read(&self.wake, &mut [0; 1]);
         self.armed.store(false, SeqCst);
         if !self.receiver.is_empty() {
             self.wake();
@@ -162,7 +160,7 @@ impl<T: Send> Queue<T> {
     fn wake(&self) {
         if !self.armed.swap(true, SeqCst) {
             // Can't be full: it is written once between two reads.
-            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+            let _ = rustix::io::write(&self.wake, &[1]);
         }
     }
 }
@@ -206,6 +204,17 @@ mod tests {
         q.clear();
         assert!(readable(&q, 0), "clearing must not hide what is there");
         assert_eq!(q.pop(), Some(3));
+    }
+
+    #[test]
+    fn the_fd_is_readable_in_every_way_that_event_loops_ask_for() {
+        let q = Queue::new().unwrap();
+        q.push(1);
+        for how in [PollFlags::IN, PollFlags::RDNORM] {
+            let mut fds = [PollFd::new(&q.wake, how)];
+            assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(1), "{how:?}");
+            assert_eq!(fds[0].revents(), how);
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::engine;
 use crate::guard::caught;
 use std::mem::MaybeUninit;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Once;
 use zk_client::forking::{self, Identity, Inherited};
@@ -44,27 +44,24 @@ extern "C" fn child() {
     let _ = caught(|| forking::child(&mut inherited));
 }
 
-fn inherited(what: Inherited, fd: RawFd, identity: Identity) {
+fn inherited(what: Inherited, fd: RawFd, identity: Identity) -> Option<Identity> {
     if !is_still(fd, identity) {
-        return;
+        return None;
     }
-    // SAFETY: the engine names descriptors that it opened, and this one is still what it was. Errors
-    // have nobody to be told to.
-    unsafe {
-        match what {
-            // close, not shutdown: the connection is the parent's too.
-            Inherited::Close => {
-                libc::close(fd);
-            }
-            // The event loop of the program watches this number: it must go on being a wake-up
-            // descriptor, but not the parent's.
-            Inherited::Wake => {
-                let fresh = libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC);
-                if fresh >= 0 {
-                    libc::dup3(fresh, fd, libc::O_CLOEXEC);
-                    libc::close(fresh);
-                }
-            }
+    match what {
+        // SAFETY: a descriptor that the engine opened, and that is still what it was. Closed, not shut
+        // down: the connection is the parent's too.
+        Inherited::Close => unsafe {
+            libc::close(fd);
+            None
+        },
+        // The event loop of the program watches this number: it must go on being a wake-up
+        // descriptor, but not the parent's. Errors have nobody to be told to.
+        Inherited::Wake => {
+            let fresh = forking::wake_fd().ok()?;
+            // SAFETY: as above.
+            unsafe { libc::dup3(fresh.as_raw_fd(), fd, libc::O_CLOEXEC) };
+            Identity::of(fresh.as_fd()).ok()
         }
     }
 }

@@ -21,6 +21,7 @@ fn a_fork_learns_every_fd_that_is_not_the_childs() {
         let now = std::fs::metadata(format!("/proc/self/fd/{fd}")).unwrap();
         assert_eq!((identity.device, identity.inode), (now.dev(), now.ino()), "{what:?} {fd}");
         told.push((what, fd));
+        None
     });
     assert!(told.contains(&(Inherited::Wake, wake)));
     let close: HashSet<_> = told.iter().filter(|(what, _)| *what == Inherited::Close).map(|t| t.1).collect();
