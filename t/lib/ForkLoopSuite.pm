@@ -20,7 +20,8 @@ sub fork_loop_suite {
     my $setup = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
     $setup->create($base);
 
-    # A handle with three watches on the node, whose events have come and are not dispatched yet.
+  # A handle with three watches on the node, whose events have come and are not dispatched yet, but by the one
+  # dispatcher that waits for nobody.
     my @seen;
     my $unread = sub {
         my ($path) = @_;
@@ -35,8 +36,9 @@ sub fork_loop_suite {
     my $still_there = sub {
         my ( $zk, $path ) = @_;
         local $Test::Builder::Level = $Test::Builder::Level + 1;
-        is_deeply \@seen, [], 'the parent has not been told of anything meanwhile';
-        wait_for { $zk->wait(1); @seen == 3 } 60, 'the events';
+        is_deeply \@seen, [], 'the parent has not been told of anything meanwhile'
+          if $dispatcher ne 'Interrupt';
+        wait_for { $zk->wait(1) if @seen < 3; @seen == 3 } 60, 'the events';
         is_deeply \@seen, [ ($path) x 3 ], 'and now gets its events';
     };
 
@@ -46,6 +48,7 @@ sub fork_loop_suite {
         my ( $events, $share ) = in_child {
             my ( $start, @cpu ) = ( time, times );
             my $count = 0;
+            @seen = ();
             while ( time - $start < 1.5 ) { $count++ if $zk->wait(0.5) }
             my @now = times;
             return ( $count + @seen, ( $now[0] + $now[1] - $cpu[0] - $cpu[1] ) / ( time - $start ) );
@@ -59,6 +62,7 @@ sub fork_loop_suite {
         my $path = "$base/busy";
         my $zk   = $unread->($path);
         my @own  = in_child {
+            @seen = ();
             $zk->wait(0.05);
             $zk->reopen;
             $zk->create( "$base/own", ephemeral => 1 );
