@@ -1,4 +1,5 @@
 //! Watches: set by replies, fired by events, armed again on every connection behind authentication.
+//! How many of them go into a packet is in `watch_replay_length`.
 
 use bytes::Bytes;
 use zk_proto::op::{AddWatchMode, Request};
@@ -128,30 +129,6 @@ fn a_refused_replay_is_tried_again_on_a_new_connection() {
     assert_eq!(pair.session.state(), KeeperState::CONNECTING);
     pair.connect();
     assert_eq!(pair.sent()[0].opcode, opcode::SET_WATCHES);
-}
-
-#[test]
-fn many_watches_are_replayed_in_packets_that_servers_accept() {
-    let mut pair = Pair::connected();
-    let data: Vec<u8> = [&[0xff; 4][..], &STAT].concat();
-    let paths: Vec<String> = (0..10_000).map(|i| format!("/a/path/of/some/length/{i:08}")).collect();
-    for (i, path) in paths.iter().enumerate() {
-        pair.submit(&get(path.as_bytes()), Some(i as u64));
-        pair.reply(i as i32 + 1, 1, Code::OK, &data);
-    }
-    pair.cut();
-    pair.connect();
-    let sent = pair.sent();
-    assert_eq!(sent.len(), 3, "31 bytes x 10,000 in packets of 128 KiB");
-    let mut replayed: Vec<String> = Vec::new();
-    for frame in sent {
-        assert!(frame.body.len() < 300 << 10);
-        assert_eq!((frame.xid, frame.opcode), (-8, opcode::SET_WATCHES));
-        let (_, kinds) = SetWatches::decode(frame.opcode, frame.body).unwrap();
-        replayed.extend(kinds[0].iter().map(|p| String::from_utf8(p.to_vec()).unwrap()));
-    }
-    replayed.sort();
-    assert_eq!(replayed, paths);
 }
 
 #[test]

@@ -6,6 +6,9 @@ use crate::wire::{put_frame, put_int, put_long, put_string, ByteStrings, DecodeE
 use crate::xid::reserved;
 use bytes::Bytes;
 
+/// Header, zxid and five counts.
+const OVERHEAD: usize = 8 + 8 + 5 * 4;
+
 /// A batch of watches for the server to set. It compares with a zxid and sends at once the events
 /// of one-shot watches that were missed since; persistent ones are only armed.
 ///
@@ -35,6 +38,13 @@ impl SetWatches {
     /// Whether nothing was added.
     pub fn is_empty(&self) -> bool {
         self.kinds.iter().all(|(count, _)| *count == 0)
+    }
+
+    /// How long the packet with one more path of this length would be, without the four bytes of the
+    /// length and at the most.
+    pub fn length_with(&self, path: usize) -> usize {
+        let paths: usize = self.kinds.iter().map(|(_, paths)| paths.len()).sum();
+        OVERHEAD + paths + 4 + path
     }
 
     /// setWatches2, or setWatches, which older servers know too, if there is no persistent watch.

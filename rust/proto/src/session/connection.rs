@@ -9,9 +9,11 @@ use crate::watches::WatchKind;
 use crate::Code;
 use std::time::Duration;
 
-/// Paths of one setWatches packet: a longer one might be over the server's limit for requests.
+/// The longest setWatches packet: a longer one might be over the server's limit for requests.
 /// Source: ZOOKEEPER-706 (`SET_WATCHES_MAX_LENGTH` of the Java client).
-const SET_WATCHES_BYTES: usize = 128 << 10;
+pub(super) const SET_WATCHES_BYTES: usize = 128 << 10;
+/// Packets are not made shorter than this (a path that is longer has one of its own).
+const LEAST_SET_WATCHES_BYTES: usize = 1 << 10;
 
 impl Session {
     /// The connection that [`Action::Connect`] asked for is up.
@@ -67,6 +69,11 @@ impl Session {
             Phase::Established { since, .. } => Some(since),
             _ => None,
         };
+        // A server whose limit is lower than the one known here drops the connection without a word,
+        // and would do so for ever. When something else was the reason, shorter packets do no harm.
+        if self.replaying > 0 {
+            self.replay_bytes = (self.replay_bytes / 2).max(LEAST_SET_WATCHES_BYTES);
+        }
         self.answer_pending(Code::CONNECTION_LOSS);
         self.reset_stream();
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
@@ -96,6 +103,7 @@ impl Session {
     pub(super) fn reset_stream(&mut self) {
         self.pending.clear();
         self.auth.connection_lost();
+        self.replaying = 0;
         self.frames.clear();
         self.out.clear();
         self.out_start = 0;
@@ -145,23 +153,21 @@ impl Session {
             return;
         }
         let chroot = &self.config.servers.chroot;
+        let limit = self.replay_bytes.min(self.config.jute_maxbuffer);
         let mut batch = SetWatches::new(self.last_zxid);
-        let mut bytes = 0;
         for kind in [Data, Exist, Child, Persistent, Recursive] {
             for path in self.watches.paths(kind) {
                 let path = chroot.prefix(path);
-                bytes += path.len();
-                batch.add(kind as usize, &path);
-                if bytes >= SET_WATCHES_BYTES {
+                if !batch.is_empty() && batch.length_with(path.len()) > limit {
                     batch.encode(&mut self.out);
+                    self.replaying += 1;
                     batch = SetWatches::new(self.last_zxid);
-                    bytes = 0;
                 }
+                batch.add(kind as usize, &path);
             }
         }
-        if !batch.is_empty() {
-            batch.encode(&mut self.out);
-        }
+        batch.encode(&mut self.out);
+        self.replaying += 1;
         self.last_write = now;
     }
 

@@ -58,7 +58,10 @@ impl Session {
             reserved::PING => Ok(()),
             reserved::EVENT => self.handle_event(frame),
             reserved::AUTH if self.auth_answered(header.code) => Ok(()),
-            reserved::SET_WATCHES if header.code == Code::OK => Ok(()),
+            reserved::SET_WATCHES if header.code == Code::OK => {
+                self.replaying = self.replaying.saturating_sub(1);
+                Ok(())
+            }
             reserved::SET_WATCHES => Err(Nonsense::SetWatches(header.code)),
             xid => match self.pending.pop(xid) {
                 Some(pending) => self.handle_reply(now, pending, header, frame),

@@ -164,6 +164,10 @@ pub struct Session {
 
     auth: AuthList,
     watches: Watches,
+    /// How long a setWatches packet may be, as far as is known of the servers.
+    replay_bytes: usize,
+    /// setWatches packets that this connection's server has not answered.
+    replaying: usize,
     xids: XidCounter,
     /// Handed to the connection and not answered.
     pending: PendingQueue,
@@ -203,6 +207,8 @@ impl Session {
             cut_off_since: None,
             auth: AuthList::default(),
             watches: Watches::default(),
+            replay_bytes: connection::SET_WATCHES_BYTES,
+            replaying: 0,
             xids: XidCounter::default(),
             pending: PendingQueue::default(),
             waiting: VecDeque::new(),

@@ -4,6 +4,7 @@ use super::{Action, Failure, Output, Phase, Session};
 use crate::op::{AddWatchMode, ReplyKind, Request};
 use crate::opcode;
 use crate::pending::{Pending, WatchRule, WatchWish};
+use crate::record::SetWatches;
 use crate::time::Time;
 use crate::Code;
 use std::collections::VecDeque;
@@ -38,7 +39,10 @@ impl Session {
         self.usable()?;
         let within = within.or(self.config.request_timeout).unwrap_or(self.timeout.saturating_mul(3));
         let watch = match (watcher, watch_rule(request), request.path()) {
-            (Some(watcher), Some(rule), Some(path)) => Some(WatchWish { rule, path: path.into(), watcher }),
+            (Some(watcher), Some(rule), Some(path)) => {
+                self.check_replay(path)?;
+                Some(WatchWish { rule, path: path.into(), watcher })
+            }
             _ => None,
         };
         let pending = Pending {
@@ -220,11 +224,23 @@ impl Session {
         if length <= self.config.jute_maxbuffer {
             return Ok(());
         }
-        let detail = format!(
-            "request of {length} bytes is longer than jute_maxbuffer ({})",
-            self.config.jute_maxbuffer
-        );
-        Err(Failure { detail: Some(detail), ..Failure::new(Code::BAD_ARGUMENTS) })
+        Err(self.too_long("request", length))
+    }
+
+    /// A watch that could be set but, the other packet being a little longer, not set again: with it
+    /// every connection after the first would be dropped.
+    fn check_replay(&self, path: &[u8]) -> Result<(), Failure> {
+        let length = SetWatches::new(0).length_with(self.chroot().as_bytes().len() + path.len());
+        if length <= self.config.jute_maxbuffer {
+            return Ok(());
+        }
+        Err(self.too_long("setWatches request", length))
+    }
+
+    fn too_long(&self, what: &str, length: usize) -> Failure {
+        let limit = self.config.jute_maxbuffer;
+        let detail = format!("{what} of {length} bytes is longer than jute_maxbuffer ({limit})");
+        Failure { detail: Some(detail), ..Failure::new(Code::BAD_ARGUMENTS) }
     }
 }
 
