@@ -44,6 +44,13 @@ subtest 'objects of another thread are inert' => sub {
         }
       ),
       q(send: a channel can't be used in another thread), 'that takes nothing';
+    is in_thread(
+        sub {
+            error_of( sub { $zk->_connect( { hosts => '127.0.0.1:1', channel => $channel } ) } );
+        }
+      ),
+      q(new: a dispatcher can't be used in another thread, which needs a handle of its own),
+      'nor a new session';
     is in_thread( sub { undef $zk; undef $channel; 'gone' } ), 'gone', 'destroying them';
     cmp_ok $zk->_state, '<', 3, 'the handle of the first thread goes on';
     is $channel->size, 2,                     'its channel has what it had';

@@ -5,7 +5,7 @@ use warnings;
 use Exporter qw(import);
 use POSIX    ();
 
-our @EXPORT = qw(program in_child open_files dispatchers create_children);
+our @EXPORT = qw(program started finished in_child open_files dispatchers create_children);
 
 # Seconds after which a program or child that hangs is ended by SIGALRM.
 my $LIMIT = 240;
@@ -20,7 +20,10 @@ my %LOOP = (
 );
 
 # Runs the code in a perl of its own; returns what it wrote, to standard error too, and its status.
-sub program {
+sub program { return finished( started(@_) ) }
+
+# The two halves, for several at once.
+sub started {
     my ( $code, @args ) = @_;
     my $pid = open my $pipe, '-|' // die "fork: $!\n";
     if ( !$pid ) {
@@ -29,6 +32,11 @@ sub program {
         exec $^X, ( map { "-I$_" } grep { !ref } @INC ), '-e', "use strict; use warnings; $code", @args
           or POSIX::_exit(127);
     }
+    return $pipe;
+}
+
+sub finished {
+    my ($pipe) = @_;
     my $output = do { local $/; readline $pipe };
     close $pipe;
     return ( $output // '', $? );
