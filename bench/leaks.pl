@@ -1,0 +1,201 @@
+#!/usr/bin/perl
+# Bytes that each kind of call leaves behind, after 100,000 of each on a real server. See bench/README.md.
+#
+#     make && perl bench/leaks.pl [--calls N] [--only REGEX]
+use strict;
+use warnings;
+
+use Config;
+use DynaLoader;
+use File::Temp;
+use FindBin;
+use Getopt::Long;
+my $top;
+
+BEGIN {
+    $top = "$FindBin::Bin/..";
+    unshift @INC, "$top/blib/lib", "$top/blib/arch";
+}
+use ZooKeeper;
+use ZooKeeper::Constants;
+use ZooKeeper::Test::Server;
+
+# What a call may leave behind: less than rounds to one byte. No allocation is that small.
+my $LIMIT = 0.5;
+
+# The calls are made in so many parts, and the one in the middle counts: a leak is in all of them, a table that grows or
+# a page that is touched for the first time is in one.
+my $PARTS = 5;
+
+# Whoever seems to leak is measured again so often.
+my $AGAIN = 2;
+
+my ( $calls, $only ) = ( 100_000, '' );
+GetOptions( 'calls=i' => \$calls, 'only=s' => \$only ) && !@ARGV && $calls >= 100
+  or die "usage: leaks.pl [--calls N] [--only REGEX]\n";
+
+# Fewer writes to the disk make writing many times as fast.
+my $server = ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
+my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+my $base   = '/leaks';
+my $acl    = ZOO_OPEN_ACL_UNSAFE;
+my $cb     = sub { };
+my @kept;
+$zk->create( $base, value => 'v' x 100 );
+$zk->create("$base/child-$_") for 1 .. 10;
+
+# Name and code. Whatever is called for its failure has to fail.
+my @KINDS = (
+    [ 'get'                      => sub { my $data = $zk->get($base) } ],
+    [ 'get with stat'            => sub { my ( $data, $stat ) = $zk->get($base) } ],
+    [ 'failed get'               => sub { fails( get => "$base/none" ) } ],
+    [ 'failed get with watcher'  => sub { fails( get => "$base/none", watcher => $cb ) } ],
+    [ 'create and delete'        => sub { $zk->create("$base/x"); $zk->delete("$base/x") } ],
+    [ 'create with arguments'    => \&create_with_arguments ],
+    [ 'failed create'            => sub { fails( create => $base,      value => 'v' ) } ],
+    [ 'refused create'           => sub { fails( create => 'no-slash', value => 'v' ) } ],
+    [ 'failed delete'            => sub { fails( delete => "$base/none" ) } ],
+    [ 'exists'                   => sub { my $stat = $zk->exists($base) } ],
+    [ 'exists of a missing node' => sub { my $stat = $zk->exists("$base/none") } ],
+    [ 'set'                      => sub { my $stat = $zk->set( $base, 'v' x 100 ) } ],
+    [ 'failed set'               => sub { fails( set => $base, 'v', version => 99_999_999 ) } ],
+    [ 'set of a wrong type'      => sub { fails( set => $base, [] ) } ],
+    [ 'get_children'             => sub { my @names = $zk->get_children($base) } ],
+    [ 'get_acl'                  => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
+    [ 'set_acl'                  => sub { $zk->set_acl( $base, $acl ) } ],
+    [ 'failed set_acl'           => sub { fails( set_acl => "$base/none", $acl ) } ],
+    [ 'transaction'              => \&transaction ],
+    [ 'failed transaction'       => \&failed_transaction ],
+    [ 'refused transaction'      => \&refused_transaction ],
+    [ 'watcher called'           => \&watcher_called ],
+    [ 'watcher removed'          => \&watcher_removed ],
+);
+
+my $in_use = in_use_of_malloc();
+$| = 1;
+print
+"$calls calls each, server ${\ $server->version }; bytes per call, and descriptors that were not closed\n\n";
+printf "%-28s%10s%10s%14s\n", 'call', 'malloc', 'resident', 'descriptors';
+my @leaks = grep { !is_clean(@$_) } grep { $_->[0] =~ /$only/ } @KINDS;
+
+# That a leak would be seen.
+my $seen = measure( sub { push @kept, 'x' x 10 } );
+printf "\nto compare: keeping a string of ten bytes: %.1f\n", $seen->{resident};
+die "but that is more: this measures nothing\n"
+  if grep { $_ < 10 } grep { defined } @{$seen}{qw(malloc resident)};
+print @leaks ? "\nLEAKS: " . join( ', ', map { $_->[0] } @leaks ) . "\n" : "\nnothing leaks\n";
+exit !!@leaks;
+
+# Measures one kind, prints the result, and says whether nothing is left behind.
+sub is_clean {
+    my ( $name, $code ) = @_;
+    $code->() for 1 .. $calls / 10;    # fills caches and free lists
+    my ( $left, $clean );
+    for ( 0 .. $AGAIN ) {
+        $left  = measure($code);
+        $clean = !grep { defined && $_ >= $LIMIT } @{$left}{qw(malloc resident descriptors)};
+        last if $clean;
+    }
+    my @bytes = map { defined ? sprintf '%.2f', $_ : '-' } @{$left}{qw(malloc resident)};
+    printf "%-28s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors}, $clean ? '' : '  <-';
+    return $clean;
+}
+
+# Bytes per call by malloc's account and by the kernel's, and descriptors of all. What is noted meanwhile has its place
+# before, lest it be taken for a leak itself.
+sub measure {
+    my ($code) = @_;
+    my $each   = int $calls / $PARTS;
+    my $files  = descriptors();
+    my @malloc = my @resident = (0) x ( 1 + $PARTS );
+    for my $part ( 0 .. $PARTS ) {
+        if ($part) {
+            $code->() for 1 .. $each;
+        }
+        $resident[$part] = resident();
+        $malloc[$part]   = $in_use->() if $in_use;
+    }
+    return {
+        malloc      => $in_use ? median( grown(@malloc) ) / $each : undef,
+        resident    => median( grown(@resident) ) / $each,
+        descriptors => descriptors() - $files,
+    };
+}
+
+sub grown {
+    return map { $_[$_] - $_[ $_ - 1 ] } 1 .. $#_;
+}
+
+sub median {
+    return ( sort { $a <=> $b } @_ )[ $#_ / 2 ];
+}
+
+sub fails {
+    my ( $method, @args ) = @_;
+    die "$method should have failed\n" if eval { $zk->$method(@args); 1 };
+    return;
+}
+
+sub create_with_arguments {
+    my $path = $zk->create( "$base/x-", value => 'v' x 100, acl => $acl, ephemeral => 1, sequential => 1 );
+    return $zk->delete( $path, version => 0 );
+}
+
+sub transaction {
+    my @results =
+      $zk->transaction->create( "$base/t", value => 'v' )->set( "$base/t" => 'w' )->check( $base, -1 )
+      ->delete("$base/t")->commit;
+    return $results[3]{type} eq 'delete' || die "the transaction failed\n";
+}
+
+sub failed_transaction {
+    my @results = $zk->transaction->set( $base => 'v' )->create($base)->commit;
+    return $results[1]{code} == ZNODEEXISTS || die "the transaction should have failed\n";
+}
+
+sub refused_transaction {
+    die "the transaction should have been refused\n"
+      if eval { $zk->transaction->set( $base => 'v' )->create('no-slash')->commit; 1 };
+    return;
+}
+
+sub watcher_called {
+    my $called;
+    $zk->get( $base, watcher => sub { $called = 1 } );
+    $zk->set( $base, 'v' );
+    1 while $zk->dispatcher->dispatch_event;
+    return $called || die "the watcher was not called\n";
+}
+
+sub watcher_removed {
+    $zk->$_( $base, watcher => sub { } ) for qw(get exists get_children);
+    return $zk->remove_watcher( path => $base );
+}
+
+# Memory that is this process's alone, as the kernel counts it: smaps_rollup is exact, VmRSS is not.
+sub resident {
+    open my $maps, '<', '/proc/self/smaps_rollup' or die "/proc/self/smaps_rollup: $!\n";
+    my ($kb) = map { /^Anonymous:\s+([0-9]+)/ ? $1 : () } readline $maps;
+    return 1_024 * $kb;
+}
+
+sub descriptors {
+    opendir my $dir, '/proc/self/fd' or die "/proc/self/fd: $!\n";
+    return scalar( () = readdir $dir );
+}
+
+# A function that asks malloc. Where it can't be compiled, resident memory has to do.
+sub in_use_of_malloc {
+    my $dir     = File::Temp->newdir;
+    my $library = "$dir/leaks.so";
+    my $command = join ' ', $Config{cc}, $Config{ccflags}, $Config{optimize}, $Config{cccdlflags}, '-shared',
+      "-I$Config{archlibexp}/CORE", '-o', $library, "$FindBin::Bin/leaks.c";
+    my $output = `$command 2>&1`;
+    my $handle = $? ? undef : DynaLoader::dl_load_file( $library, 0 );
+    my $symbol = $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
+    if ( !$symbol ) {
+        print "malloc can't be asked (leaks.c does not compile: $output)\n";
+        return;
+    }
+    return DynaLoader::dl_install_xsub( 'main::leaks_in_use', $symbol );
+}

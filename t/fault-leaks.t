@@ -1,0 +1,34 @@
+# Memory that the CPAN module lost with each call. Each subtest is named after the symptom; "perl bench/leaks.pl" makes
+# the same measurement at length.
+use strict;
+use warnings;
+use Test::More;
+
+use ZooKeeper::Test::Server;
+
+my $reason = ZooKeeper::Test::Server->unavailable;
+plan skip_all => $reason if defined $reason && !$ENV{ZOOKEEPER_TEST_REQUIRE};
+
+open my $program, '-|', "$^X bench/leaks.pl --calls 5000 2>&1" or die "bench/leaks.pl: $!\n";
+my @lines = <$program>;
+my $ended = close $program;
+
+my @kinds;
+for my $line (@lines) {
+    my ( $name, $malloc, $resident, $descriptors ) =
+      $line =~ /\A(\w.*?)\s{2,}(-|-?[0-9.]+)\s+(-?[0-9.]+)\s+(-?[0-9]+)(?:  <-)?\n/
+      or next;
+    push @kinds, $name;
+    subtest "memory does not grow with each $name" => sub {
+        plan skip_all => "malloc can't be asked, and memory says little in so few calls" if $malloc eq '-';
+        cmp_ok $malloc,      '<',  0.5, 'bytes per call by the account of malloc';
+        cmp_ok $resident,    '<',  0.5, 'bytes per call by that of the kernel';
+        cmp_ok $descriptors, '<=', 0,   'descriptors';
+    };
+}
+for my $kind ( 'get', 'failed get', 'create and delete', 'failed create', 'set_acl', 'transaction' ) {
+    ok scalar( grep { $_ eq $kind } @kinds ), "$kind was measured";
+}
+ok $ended, 'the program says that nothing leaks' or diag @lines;
+
+done_testing;
