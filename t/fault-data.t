@@ -182,7 +182,9 @@ subtest 'a path with a NUL byte is refused, not cut' => sub {
     is_deeply [ $zk->get_watchers ], [], 'and no watcher is kept';
     is_deeply [
         map {
-            eval { ZooKeeper->new( hosts => $_ ) } ? 'taken' : 0 + $@
+            eval { ZooKeeper->new( hosts => $_ ) }
+              ? 'taken'
+              : 0 + $@
         } "$zk->{hosts}\0.example",
         "$zk->{hosts}/root\0"
       ],
