@@ -96,7 +96,8 @@ sub is_clean {
         $clean = !grep { defined && $_ >= $LIMIT } @{$left}{qw(malloc resident descriptors)};
         last if $clean;
     }
-    my @bytes = map { defined ? sprintf '%.2f', $_ : '-' } @{$left}{qw(malloc resident)};
+    my @bytes =
+      map { defined ? sprintf( '%.2f', $_ ) =~ s/\A-(?=0.00)//r : '-' } @{$left}{qw(malloc resident)};
     printf "%-28s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors}, $clean ? '' : '  <-';
     return $clean;
 }

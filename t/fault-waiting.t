@@ -52,6 +52,20 @@ for my $name ( sort keys %call ) {
     };
 }
 
+subtest 'an answer that comes too late is not taken for that of another call' => sub {
+    $zk->set( $base, 'late' );
+    $zk->create( "$base/other", value => 'other' );
+    local $SIG{ALRM} = sub { die "time is up\n" };
+    for ( 1 .. 5 ) {
+        $server->pause;
+        my $ended = eval { setitimer( ITIMER_REAL, 0.1 ); $zk->get($base); 1 } ? 'it returned' : $@;
+        setitimer( ITIMER_REAL, 0 );
+        $server->resume;
+        is $ended,                         "time is up\n", 'a call is ended while the server stands still';
+        is scalar $zk->get("$base/other"), 'other',        'the next one gets its own answer';
+    }
+};
+
 my %dispatcher = dispatchers();
 for my $name ( sort keys %dispatcher ) {
     my $missing = $dispatcher{$name};
