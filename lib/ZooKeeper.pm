@@ -197,9 +197,9 @@ sub _drop_watchers {
 # Calls a method and returns (error, result). What is seen to here is not for the program's __DIE__ handler.
 sub _try {
     my ( $class, $method, @args ) = @_;
-    my $result;
+    my ( $earlier, $result ) = $@;
     local ( $@, $SIG{__DIE__} );
-    return eval { $result = $class->$method(@args); 1 } ? ( undef, $result ) : ($@);
+    return eval { $@ = $earlier; $result = $class->$method(@args); 1 } ? ( undef, $result ) : ($@);
 }
 
 # A tracing that can't be had is no reason for a program not to run.

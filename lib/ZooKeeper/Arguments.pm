@@ -22,6 +22,8 @@ my %MADE = (
 sub arguments {
     my ( $command, @args ) = @_;
     my @names = @{ $command->{positional} };
+    @args >= @names || !@args
+      or ZooKeeper::Error::_croak( "$command->{name}: expected " . join ' and ', @names );
     my %arg;
     @arg{@names} = splice @args, 0, scalar @names;
     return \%arg if !@args;

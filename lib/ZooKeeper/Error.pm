@@ -35,14 +35,14 @@ sub is_session_lost    { return exists $SESSION_LOST{ $_[0]->code } }
 sub is_retryable       { return exists $PASSING{ $_[0]->code } && !$_[0]->maybe_applied }
 
 # The packages whose frames are never "the user's line". A list and no prefix, for others have modules below
-# ZooKeeper::, too.
+# ZooKeeper::, too. Of Moo's: constructors, and methods that a class of the program hands on to its handle.
 my %OURS = map { $_ => 1 } qw(
   ZooKeeper ZooKeeper::Arguments ZooKeeper::Channel ZooKeeper::Commands ZooKeeper::Constants
   ZooKeeper::Dispatcher ZooKeeper::Dispatcher::AnyEvent ZooKeeper::Dispatcher::Interrupt
   ZooKeeper::Dispatcher::IOAsync ZooKeeper::Dispatcher::Mojo ZooKeeper::Dispatcher::Pipe
   ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Guard ZooKeeper::Methods ZooKeeper::Settings
   ZooKeeper::Transaction ZooKeeper::Watcher ZooKeeper::XS
-  Moo::Object Sub::Defer
+  Method::Generate::Accessor::_Generated Moo::Object Sub::Defer
 );
 
 # Those that programs make subclasses of.

@@ -26,16 +26,14 @@ sub install {
 sub _blocking {
     my ( $command, $xsub ) = @_;
     my $name   = $command->{name};
-    my @names  = @{ $command->{positional} };
-    my $least  = 1 + @names;
+    my $least  = 1 + @{ $command->{positional} };
     my $direct = grep( { $_ eq 'acl_or_default' } @{ $command->{takes} } ) ? -1 : $least;
     return sub {
         return &$xsub if @_ == $direct;
         my ( $self, @args ) = @_;
         my $dispatcher = ZooKeeper::_dispatcher_of( $self, $name );
-        @_ >= $least || !@args or ZooKeeper::Error::_croak( "$name: expected " . join ' and ', @names );
-        my $arg = arguments( $command, @args );
-        my $cb  = $arg->{watcher};
+        my $arg        = arguments( $command, @args );
+        my $cb         = $arg->{watcher};
         return $xsub->( $self, arrange( $command, $arg, $self ) ) if !defined $cb;
 
         is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
