@@ -131,6 +131,7 @@ sub _dispatcher {
     }
     my $class = $value =~ /\A\^(.*)\z/s ? $1 : "ZooKeeper::Dispatcher::$value";
     ZooKeeper::Error::_croak("$what '$value' is not a name") if !is_module_name($class);
+    local $@ = $@;    # loops that come to life try this and that
     _load( $class, $what );
     return $class->new;
 }
