@@ -13,6 +13,7 @@ use std::sync::Arc;
 pub(crate) struct Conn {
     /// What the poller reports with its events.
     key: u64,
+    peer: SocketAddr,
     socket: Arc<Registered>,
     /// What the IO thread's poller is set to; `None` after a one-shot event.
     interest: Option<EventFlags>,
@@ -36,7 +37,7 @@ impl Conn {
         }
         let interest = EventFlags::OUT;
         epoll::add(poller, &socket, EventData::new_u64(key), interest)?;
-        Ok(Conn { key, socket: Arc::new(socket), interest: Some(interest), connecting: true })
+        Ok(Conn { key, peer, socket: Arc::new(socket), interest: Some(interest), connecting: true })
     }
 
     /// What became of `connect`, once the socket is writable or in error.
@@ -82,6 +83,16 @@ impl Conn {
     /// Writes what fits. No SIGPIPE: that would kill a Perl program whose server went away.
     pub(crate) fn send(&self, bytes: &[u8]) -> Result<usize, Errno> {
         rustix::io::retry_on_intr(|| rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL))
+    }
+
+    /// The server's address.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// Our own address, by which the server's log names us.
+    pub(crate) fn local(&self) -> Option<SocketAddr> {
+        rustix::net::getsockname(&self.socket).ok()?.try_into().ok()
     }
 
     pub(crate) fn socket(&self) -> &Arc<Registered> {

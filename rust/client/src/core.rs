@@ -1,5 +1,7 @@
 //! A session with its connection: what both the IO thread and a leading caller drive, under one lock.
 
+mod notes;
+
 use crate::conn::Conn;
 use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
@@ -115,8 +117,14 @@ impl Core {
         }
         if conn.connecting {
             match conn.connected() {
-                Ok(()) => self.session.handle_connected(now),
-                Err(_) => self.connect_next(now),
+                Ok(()) => {
+                    self.note_connected();
+                    self.session.handle_connected(now);
+                }
+                Err(error) => {
+                    self.note_refused(None, error);
+                    self.connect_next(now);
+                }
             }
         } else {
             if matches!(self.lead, Lead::Kept { .. }) {
@@ -227,6 +235,7 @@ impl Core {
     /// writes; then sets poller and timer accordingly.
     pub(crate) fn settle(&mut self, now: Time) {
         loop {
+            self.write_notes();
             while let Some(output) = self.session.poll_output() {
                 self.route(output);
             }
@@ -323,7 +332,10 @@ impl Core {
                 self.addresses = addresses.into();
                 self.connect_next(now);
             }
-            Answer::Ready(Err(_)) => self.session.handle_closed(now),
+            Answer::Ready(Err(why)) => {
+                self.note_unresolved(&why);
+                self.session.handle_closed(now);
+            }
             Answer::UnderWay => self.resolving = Some(host),
         }
     }
@@ -334,9 +346,13 @@ impl Core {
         while let Some(peer) = self.addresses.pop_front() {
             self.connections = self.connections.wrapping_add(1);
             let key = engine::event_key(self.id, self.connections);
-            if let Ok(conn) = Conn::open(self.engine.shared.poller(), key, peer) {
-                self.conn = Some(conn);
-                return;
+            self.note_connecting(peer);
+            match Conn::open(self.engine.shared.poller(), key, peer) {
+                Ok(conn) => {
+                    self.conn = Some(conn);
+                    return;
+                }
+                Err(error) => self.note_refused(Some(peer), error),
             }
         }
         self.session.handle_closed(now);
@@ -364,7 +380,8 @@ impl Core {
                         }
                     }
                     Err(Errno::AGAIN) => return,
-                    Ok(_) | Err(_) => {
+                    ended => {
+                        self.note_lost(ended.err());
                         self.session.handle_closed(now);
                         self.disconnect();
                         return;
@@ -385,9 +402,12 @@ impl Core {
                     self.write_blocked = true;
                     return false;
                 }
-                Err(_) => {
+                Err(error) => {
                     // The server's last words may still be there to be read.
                     self.receive(now);
+                    if self.conn.is_some() {
+                        self.note_lost(Some(error));
+                    }
                     self.session.handle_closed(now);
                     self.disconnect();
                     return true;

@@ -230,7 +230,9 @@ impl Shared {
 /// that all others depend on.
 fn drive(core: &SharedCore, step: impl FnOnce(&mut Core), now: Time) {
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
-    if catch_unwind(AssertUnwindSafe(|| step(&mut core))).is_err() {
+    core.want_notes();
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| step(&mut core))) {
+        core.note_panic(&*panic);
         let _ = catch_unwind(AssertUnwindSafe(|| core.fail(now)));
     }
 }

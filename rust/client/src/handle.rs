@@ -3,6 +3,7 @@
 use crate::clock;
 use crate::core::{Core, Waiting};
 use crate::engine::{Engine, SharedCore};
+use crate::log::{self, About};
 use crate::queue::Sink;
 use crate::slots::Awaited;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
@@ -105,7 +106,9 @@ impl Handle {
             expire_by_clock: settings.expire_by_clock,
             seed: fastrand::u64(..),
         };
-        let session = Session::new(config, clock::now());
+        let mut session = Session::new(config, clock::now());
+        session.want_notes(log::level());
+        session.note_opened();
         let shared = engine.clone();
         let core = engine.shared.adopt(|id| Core::new(id, shared, session, sink, settings.default_watcher));
         Ok(Handle { core })
@@ -251,6 +254,11 @@ impl Handle {
         self.lock().session.last_zxid()
     }
 
+    /// Who this is, for the log.
+    pub fn about(&self) -> About {
+        self.lock().about()
+    }
+
     /// Changes who hears of session events.
     pub fn set_default_watcher(&self, id: Option<u64>) {
         self.lock().default_watcher = id;
@@ -301,6 +309,8 @@ impl Handle {
     }
 
     fn lock(&self) -> MutexGuard<'_, Core> {
-        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.want_notes();
+        core
     }
 }

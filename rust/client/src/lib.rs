@@ -7,6 +7,7 @@
 //!   call makes no thread switch; the IO thread takes over when nobody waits.
 //! - [`Queue`]: what is to be told to a user's event loop, with coalesced wake-ups of one fd.
 //! - [`forking`]: what a fork must know of us.
+//! - [`log`]: what happens, for whoever looks for a fault.
 //!
 //! The crate neither blocks signals nor polls on behalf of a caller: it says what to poll for how
 //! long, and the caller does it in the way that its language needs.
@@ -19,6 +20,7 @@ mod core;
 mod engine;
 pub mod forking;
 mod handle;
+pub mod log;
 mod queue;
 mod resolver;
 mod slots;

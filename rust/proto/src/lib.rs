@@ -10,6 +10,7 @@ pub mod code;
 pub mod connect_string;
 pub mod event;
 pub mod frame;
+pub mod note;
 pub mod op;
 pub mod opcode;
 pub mod path;

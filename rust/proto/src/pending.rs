@@ -1,5 +1,6 @@
 //! Requests under way, in the order in which the server will answer them.
 
+use crate::note::Asked;
 use crate::op::ReplyKind;
 use crate::time::Time;
 use std::collections::VecDeque;
@@ -41,6 +42,8 @@ pub(crate) struct Pending {
     pub(crate) deadline: Time,
     /// Where its first byte stands in the stream of this connection.
     pub(crate) offset: u64,
+    /// For the notes about it, when such are wanted.
+    pub(crate) asked: Option<Box<Asked>>,
 }
 
 impl Pending {
@@ -158,6 +161,7 @@ mod tests {
             write: false,
             deadline: Time::from_micros(deadline),
             offset: 0,
+            asked: None,
         }
     }
 

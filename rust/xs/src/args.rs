@@ -304,6 +304,7 @@ impl Reader {
         let detail = self.label.detail(words);
         Thrown::Raise(Raise {
             op: self.label.op,
+            about: self.held.frame().client.about(),
             path: if self.path.is_defined() { self.path.copy(self.perl) } else { self.path },
             code: code.0,
             detail: self.perl.new_text(&detail).mortal(self.perl),

@@ -15,7 +15,6 @@ use crate::perl::signals::{self, Mask, Woken};
 use crate::perl::{callback, Perl};
 use crate::table::Operation;
 use crate::thrown::{Raise, Thrown};
-use crate::trace;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
@@ -207,11 +206,9 @@ impl Held {
         } else {
             perl.undef()
         };
-        if trace::wants(trace::ERROR) {
-            frame.trace(trace::ERROR, code);
-        }
         Thrown::Raise(Raise {
             op: frame.op,
+            about: frame.client.about(),
             path,
             code,
             detail: detail.map_or(perl.undef(), |d| perl.new_text(d).mortal(perl)),
@@ -231,12 +228,6 @@ impl Held {
 }
 
 impl Frame {
-    /// A line about the call.
-    pub(crate) fn trace(&self, level: u8, code: i32) {
-        let path = String::from_utf8_lossy(&self.buffers.path);
-        trace::line(level, format_args!("{} '{path}': {code}", self.op));
-    }
-
     /// The call is over, in whatever way.
     fn end(mut self) {
         if !self.client.is_foreign() {

@@ -71,6 +71,7 @@ unsafe fn start(perl: Perl, context: *mut std::ffi::c_void) {
         )
     };
     guard::install_hook();
+    trace::install();
     fork::install();
     for prepare in [acl::prepare_keys, channel::prepare_keys, connect::prepare_keys, results::prepare_keys] {
         prepare(perl);

@@ -10,6 +10,7 @@ use crate::handle::{close_former, Attached, Client};
 use crate::perl::{callback, Call, Found, Key, Kind, Perl, Sv};
 use crate::session::{CLIENT_ID, PASSWD};
 use crate::thrown::{Raise, Thrown};
+use crate::trace::{self, About, Level};
 use crate::values::{self, Raw};
 use libperl_sys as sys;
 use std::rc::Rc;
@@ -110,7 +111,7 @@ fn open(perl: Perl, call: Call) -> Result<(), Thrown> {
         return Err(Thrown::not_initialised(perl, "new", "ZooKeeper"));
     }
     let wanted = options(perl, call)?;
-    close_former(perl, object);
+    let former = close_former(perl, object);
 
     let mut detail = None;
     let opened = guarded(|| start(wanted).map_err(|(code, words)| (detail = words, code).1));
@@ -123,6 +124,8 @@ fn open(perl: Perl, call: Call) -> Result<(), Thrown> {
             Err(bad(perl, hosts, code, detail.as_deref()))
         }
         Ok(Ok(client)) => {
+            // SAFETY: from Box::into_raw.
+            note_reopened(former, unsafe { &(*client).0 });
             // SAFETY: from Box::into_raw; live channel: the options hold it.
             unsafe {
                 perl.attach(object, Box::from_raw(client));
@@ -225,6 +228,17 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     })
 }
 
+/// The object had a session before.
+fn note_reopened(former: Option<About>, client: &Client) {
+    if let (Some(former), true) = (former, trace::wants(Level::Info)) {
+        let words = "reopened in place of";
+        match former.handle {
+            0 => trace::line(Level::Info, client.about(), format_args!("{words} the parent process's")),
+            n => trace::line(Level::Info, client.about(), format_args!("{words} #{n}")),
+        }
+    }
+}
+
 /// The session to resume.
 fn session(perl: Perl, id: Sv, passwd: Sv) -> Result<(i64, [u8; 16]), String> {
     let number = values::integer(id).and_then(|n| i64::try_from(n).ok());
@@ -245,6 +259,7 @@ fn kept(perl: Perl, sv: Sv) -> Sv {
 fn bad(perl: Perl, path: Sv, code: i32, detail: Option<&str>) -> Thrown {
     Thrown::Raise(Raise {
         op: "new",
+        about: About::default(),
         path,
         code,
         detail: detail.map_or(perl.undef(), |d| perl.new_text(d).mortal(perl)),
@@ -293,6 +308,6 @@ fn authenticate(perl: Perl, call: Call) -> Result<(), Thrown> {
     match (done, failure) {
         (Err(panicked), _) => Err(Thrown::panic(perl, panicked)),
         (Ok(()), None) => Ok(()),
-        (Ok(()), Some(f)) => Err(Thrown::raise(perl, OP, f.code.0, f.detail.as_deref())),
+        (Ok(()), Some(f)) => Err(Thrown::raise(perl, OP, f.code.0, f.detail.as_deref()).of(client)),
     }
 }

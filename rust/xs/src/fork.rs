@@ -68,7 +68,7 @@ fn inherited(what: Inherited, fd: RawFd, identity: Identity) -> Option<Identity>
 
 /// Whether a number still stands for what the engine opened. Daemons close descriptors that they
 /// don't know, and open files of their own under the numbers.
-fn is_still(fd: RawFd, identity: Identity) -> bool {
+pub(crate) fn is_still(fd: RawFd, identity: Identity) -> bool {
     let mut stat = MaybeUninit::<libc::stat>::uninit();
     // SAFETY: fstat fills it in when it succeeds.
     unsafe {

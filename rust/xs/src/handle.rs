@@ -7,6 +7,7 @@ use crate::guard::{caught, guarded};
 use crate::perl::signals::{self, Woken};
 use crate::perl::{attachable, Call, Found, Perl, Sv};
 use crate::thrown::Thrown;
+use crate::trace::{self, About, Level};
 use std::cell::Cell;
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -78,9 +79,22 @@ impl Client {
         &self.handle
     }
 
+    /// Who this is, for the trace; nobody while there is none, and in a forked child, which must not
+    /// touch the handle.
+    pub(crate) fn about(&self) -> About {
+        if !trace::wants(Level::Error) || self.is_foreign() {
+            return About::default();
+        }
+        guarded(|| self.handle.about()).unwrap_or_default()
+    }
+
     /// True in a forked child.
     pub(crate) fn is_foreign(&self) -> bool {
-        self.generation != generation()
+        let foreign = self.generation != generation();
+        if foreign {
+            trace::forked(generation());
+        }
+        foreign
     }
 
     /// Memory of an earlier call.
@@ -152,10 +166,12 @@ fn freed(attached: Attached, perl: Perl) {
     attached.0.close_quietly();
 }
 
-/// Ends the session that an object has, if any: it is about to get another.
-pub(crate) fn close_former(perl: Perl, object: Sv) {
-    if let Found::Live(attached) = perl.attached::<Attached>(object) {
-        // SAFETY: live, and nothing of Perl runs here.
-        unsafe { &*attached }.0.close_quietly();
-    }
+/// Ends the session that an object has, if any: it is about to get another. Which one it was, if
+/// somebody wants to know.
+pub(crate) fn close_former(perl: Perl, object: Sv) -> Option<About> {
+    let Found::Live(attached) = perl.attached::<Attached>(object) else { return None };
+    // SAFETY: live, and nothing of Perl runs here.
+    let client = unsafe { &(*attached).0 };
+    client.close_quietly();
+    Some(client.about())
 }

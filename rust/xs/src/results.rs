@@ -8,7 +8,6 @@ use crate::blocking::Held;
 use crate::perl::{Call, Key, Perl, Sv};
 use crate::table;
 use crate::thrown::Thrown;
-use crate::trace;
 use zk_client::Failure;
 use zk_proto::op::{ByteStrings, OpResult, Reply};
 use zk_proto::record::{Acl, Stat};
@@ -73,9 +72,6 @@ pub(crate) fn give(perl: Perl, call: Call, shape: Shape, held: Held) -> Result<u
         Some(Err(failure)) => return Err(failed(perl, held, failure)),
         None => return Err(held.raise(perl, Code::SYSTEM_ERROR.0, None, true)),
     };
-    if trace::wants(trace::DEBUG) {
-        frame.trace(trace::DEBUG, 0);
-    }
     let mut out = Out { perl, call, count: 0 };
     match (shape, reply) {
         (Shape::Nothing, _) => {}

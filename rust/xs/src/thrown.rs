@@ -1,7 +1,9 @@
 //! Exceptions: the facts, carried as `Copy` values until nothing else is alive.
 
 use crate::guard::{last_panic, Panicked};
+use crate::handle::Client;
 use crate::perl::{Perl, Sv};
+use crate::trace::{self, About};
 
 /// An exception to throw as the last act of an XSUB. The scalars are mortal.
 #[derive(Clone, Copy)]
@@ -17,6 +19,8 @@ pub(crate) enum Thrown {
 pub(crate) struct Raise {
     /// The method's name.
     pub(crate) op: &'static str,
+    /// Whose method, for the trace.
+    pub(crate) about: About,
     /// The path as the user would know it, or undef.
     pub(crate) path: Sv,
     /// A code of the protocol, or a positive error number of the system.
@@ -40,7 +44,9 @@ impl Thrown {
 
     /// A bug of ours.
     pub(crate) fn panic(perl: Perl, _: Panicked) -> Thrown {
-        let message = format!("ZooKeeper: internal error: {}", last_panic());
+        let words = last_panic();
+        trace::panicked(&words);
+        let message = format!("ZooKeeper: internal error: {words}");
         Thrown::croak(perl, &message)
     }
 
@@ -48,11 +54,20 @@ impl Thrown {
     pub(crate) fn raise(perl: Perl, op: &'static str, code: i32, detail: Option<&str>) -> Thrown {
         Thrown::Raise(Raise {
             op,
+            about: About::default(),
             path: perl.undef(),
             code,
             detail: detail.map_or(perl.undef(), |d| perl.new_text(d).mortal(perl)),
             maybe_applied: false,
         })
+    }
+
+    /// The same about a handle.
+    pub(crate) fn of(self, client: &Client) -> Thrown {
+        match self {
+            Thrown::Raise(raise) => Thrown::Raise(Raise { about: client.about(), ..raise }),
+            other => other,
+        }
     }
 
     /// The same with a path, when that can be read without running anything.
@@ -71,6 +86,7 @@ impl Thrown {
         match self {
             Thrown::Croak(message) => perl.call_to_die(c"ZooKeeper::Error::_croak", &[message]),
             Thrown::Raise(r) => {
+                trace::failed(&r);
                 let arguments = [
                     perl.new_text(r.op).mortal(perl),
                     r.path,

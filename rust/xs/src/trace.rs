@@ -1,73 +1,113 @@
 //! The trace: lines that are written at once, for finding out what a program did.
 //!
-//! One `write` per line and no lock: it works in signal handlers, in a forked child, and from any
-//! thread, and lines don't mix (the file is opened for appending).
+//! What they say comes from the engine (its `log`) and from the calls here. No lock is taken and
+//! nothing of ours allocated on the way to the file: it works in signal handlers, in a forked child,
+//! and from any thread.
+
+mod file;
+mod line;
 
 use crate::args::{protect, settled};
 use crate::boot::Sub;
+use crate::guard::caught;
 use crate::perl::{callback, Call, Perl};
-use crate::thrown::Thrown;
+use crate::thrown::{Raise, Thrown};
 use crate::values;
 use libperl_sys as sys;
+use line::Line;
 use std::ffi::CString;
-use std::fmt;
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
-
-/// Calls that failed.
-pub(crate) const ERROR: u8 = 1;
-/// Every call.
-pub(crate) const DEBUG: u8 = 4;
-
-static LEVEL: AtomicU8 = AtomicU8::new(0);
-static FD: AtomicI32 = AtomicI32::new(libc::STDERR_FILENO);
-/// The descriptor of the last trace file. It stays open for good and is only ever replaced by
-/// `dup3`, so that a line which another thread is writing can't end in a stranger's file.
-static FILE: AtomicI32 = AtomicI32::new(-1);
-
-/// True when lines of this level are wanted. Costs one load: ask before composing a line.
-#[inline]
-pub(crate) fn wants(level: u8) -> bool {
-    level <= LEVEL.load(Ordering::Relaxed)
-}
-
-/// Writes a line.
-pub(crate) fn line(level: u8, text: fmt::Arguments<'_>) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let name = ["none", "error", "warn", "info", "debug"].get(usize::from(level)).unwrap_or(&"debug");
-    let line = format!(
-        "{}.{:06} {} ZooKeeper {name}: {text}\n",
-        now.as_secs(),
-        now.subsec_micros(),
-        std::process::id(),
-    );
-    // SAFETY: the bytes of the line. A full disk is not this program's problem.
-    unsafe { libc::write(FD.load(Ordering::Relaxed), line.as_ptr().cast(), line.len()) };
-}
-
-/// Sends lines to a file, or with none to standard error.
-fn aim(file: Option<&CString>) -> Result<(), i32> {
-    let Some(file) = file else {
-        FD.store(libc::STDERR_FILENO, Ordering::Relaxed);
-        return Ok(());
-    };
-    // SAFETY: a path ending in NUL; descriptors that are ours.
-    unsafe {
-        let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CREAT | libc::O_CLOEXEC;
-        let fresh = libc::open(file.as_ptr(), flags, 0o666);
-        if fresh < 0 {
-            return Err(*libc::__errno_location());
-        }
-        if FILE.compare_exchange(-1, fresh, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-            libc::dup3(fresh, FILE.load(Ordering::Relaxed), libc::O_CLOEXEC);
-            libc::close(fresh);
-        }
-    }
-    FD.store(FILE.load(Ordering::Relaxed), Ordering::Relaxed);
-    Ok(())
-}
+use std::fmt::{self, Display};
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+pub(crate) use zk_client::log::{wants, About, Level};
+use zk_client::log::{Log, Shown};
+use zk_proto::Code;
 
 pub(crate) const SUBS: &[Sub] = &[(c"ZooKeeper::XS::_trace", Some(trace))];
+
+/// At boot: the engine's lines go where ours do.
+pub(crate) fn install() {
+    zk_client::log::write_to(&Lines);
+}
+
+/// The trace as the engine sees it.
+struct Lines;
+
+impl Log for Lines {
+    fn write(&self, level: Level, about: About, words: fmt::Arguments<'_>) {
+        line(level, about, words);
+    }
+}
+
+/// Writes a line. Ask [`wants`] before composing one.
+pub(crate) fn line(level: Level, about: About, words: fmt::Arguments<'_>) {
+    file::write(|| Line::new(level, about, words));
+}
+
+/// A call has failed.
+pub(crate) fn failed(raise: &Raise) {
+    if !wants(Level::Error) {
+        return;
+    }
+    let path = raise.path;
+    let path = if path.is_defined() { Some(Shown(path.stored_bytes())) } else { None };
+    let detail = raise.detail;
+    let detail = if detail.is_defined() { Some(Shown(detail.stored_bytes())) } else { None };
+    line(
+        Level::Error,
+        raise.about,
+        format_args!(
+            "{}{}: {}{}{}",
+            raise.op,
+            Optional(" '", path, "'"),
+            Outcome(raise.code),
+            Optional(": ", detail, ""),
+            if raise.maybe_applied { "; it may have been carried out" } else { "" },
+        ),
+    );
+}
+
+/// A call has found a bug of ours.
+pub(crate) fn panicked(words: &str) {
+    if wants(Level::Error) {
+        line(Level::Error, About::default(), format_args!("internal error: {}", Shown::text(words)));
+    }
+}
+
+/// A forked child has met a handle of its parent's. It is told when that happens and not at the fork,
+/// which is most often followed by `exec`; and once for each generation of processes.
+#[cold]
+pub(crate) fn forked(generation: u32) {
+    static NOTICED: AtomicU32 = AtomicU32::new(0);
+    if wants(Level::Info) && NOTICED.swap(generation, Ordering::Relaxed) != generation {
+        let words = format_args!("forked: the handles of the parent process have to be reopened here");
+        line(Level::Info, About::default(), words);
+    }
+}
+
+/// Something with what stands around it, if it is there.
+struct Optional<'a, T>(&'a str, Option<T>, &'a str);
+
+impl<T: Display> Display for Optional<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.1 {
+            Some(it) => write!(f, "{}{it}{}", self.0, self.2),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A code of the protocol, or a positive number of the system.
+struct Outcome(i32);
+
+impl Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            errno @ 1.. => write!(f, "{}", io::Error::from_raw_os_error(errno)),
+            code => write!(f, "{}", Code(code)),
+        }
+    }
+}
 
 callback! {
     /// `_trace($level, $file)`: levels above 4 are 4, a file of undef is standard error.
@@ -88,14 +128,22 @@ fn set(perl: Perl, call: Call) -> Result<(), Thrown> {
         return Err(Thrown::croak(perl, "trace: level is not a number from 0 to 4"));
     };
     let aimed = if file.is_defined() {
-        let name = CString::new(file.stringified(perl).stored_bytes());
-        name.map_err(|_| libc::EINVAL).and_then(|name| aim(Some(&name)))
+        let name = file.stringified(perl).stored_bytes();
+        caught(|| CString::new(name).map_err(|_| libc::EINVAL).and_then(file::aim))
+            .unwrap_or(Err(libc::EINVAL))
     } else {
-        aim(None)
+        file::aim_at_stderr();
+        Ok(())
     };
     if let Err(errno) = aimed {
         return Err(Thrown::raise(perl, "trace", errno, None));
     }
-    LEVEL.store(level.min(i128::from(DEBUG)) as u8, Ordering::Relaxed);
+    zk_client::log::set_level(match level {
+        0 => None,
+        1 => Some(Level::Error),
+        2 => Some(Level::Warn),
+        3 => Some(Level::Info),
+        _ => Some(Level::Debug),
+    });
     Ok(())
 }

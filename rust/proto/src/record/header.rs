@@ -43,6 +43,9 @@ pub struct ReplyHeader {
 }
 
 impl ReplyHeader {
+    /// Bytes that it takes.
+    pub const LEN: usize = 16;
+
     /// Appends the record.
     pub fn encode(&self, out: &mut Vec<u8>) {
         put_int(out, self.xid);

@@ -1,6 +1,7 @@
 //! Authentication data of the session: kept, and replayed in order on every connection.
 
 use super::{Failure, Output, Session};
+use crate::note::{Level, Note};
 use crate::record::AuthPacket;
 use crate::time::Time;
 use crate::Code;
@@ -77,24 +78,41 @@ impl Session {
     }
 
     /// The server answered the oldest unanswered auth packet. False if there is none.
-    pub(super) fn auth_answered(&mut self, code: Code) -> bool {
+    pub(super) fn auth_answered(&mut self, answer: Code) -> bool {
         let Some(index) = self.auth.unanswered.pop_front() else {
             return false;
         };
-        let code = if code == Code::OK { Code::OK } else { Code::AUTH_FAILED };
+        let code = if answer == Code::OK { Code::OK } else { Code::AUTH_FAILED };
         if let Some(watcher) = self.auth.entries.get_mut(index).and_then(|e| e.watcher.take()) {
             self.outputs.push_back(Output::Auth { watcher, code });
         }
+        self.note_auth(index, answer);
         if code != Code::OK {
             self.lose_for_good(Code::AUTH_FAILED);
         }
         true
     }
 
+    /// The credentials have no place in a note.
+    fn note_auth(&mut self, index: usize, code: Code) {
+        let Some(entry) = self.auth.entries.get(index) else { return };
+        if code == Code::OK {
+            self.notes.leave(Level::Info, || Note::AuthAccepted(lossy(&entry.scheme)));
+        } else {
+            let note = || Note::AuthRefused(self.server.clone(), lossy(&entry.scheme), code);
+            self.notes.leave(Level::Error, note);
+        }
+    }
+
     fn send_auth(&mut self, now: Time, index: usize) {
         let Some(entry) = self.auth.entries.get(index) else { return };
         AuthPacket { scheme: &entry.scheme, credentials: &entry.credentials }.encode(&mut self.out);
+        self.notes.leave(Level::Info, || Note::AuthSent(lossy(&entry.scheme)));
         self.auth.unanswered.push_back(index);
         self.last_write = now;
     }
+}
+
+fn lossy(scheme: &[u8]) -> String {
+    String::from_utf8_lossy(scheme).into_owned()
 }

@@ -2,6 +2,7 @@
 
 use super::{Action, Output, Phase, Session};
 use crate::event::KeeperState;
+use crate::note::{Expiry, Level, Note};
 use crate::pending::{WatchRule, WatchWish};
 use crate::record::{ConnectRequest, ConnectResponse, SetWatches};
 use crate::time::Time;
@@ -31,6 +32,7 @@ impl Session {
             read_only: self.config.read_only,
         }
         .encode(&mut self.out);
+        self.note_handshake();
     }
 
     /// The attempt failed, or the connection has ended.
@@ -51,7 +53,7 @@ impl Session {
     /// A third of the session timeout for connection and handshake together, as the C client gives
     /// it: two dead servers can be passed before the session is in danger. What a server granted
     /// beyond the wish is no reason to wait longer for another: it may be weeks.
-    fn connect_limit(&self) -> Duration {
+    pub(super) fn connect_limit(&self) -> Duration {
         (self.timeout.min(self.config.session_timeout) / 3).max(Duration::from_millis(100))
     }
 
@@ -78,6 +80,7 @@ impl Session {
         self.reset_stream();
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };
+        self.notes.leave(Level::Debug, || Note::Pause(until.since(now)));
         if up_since.is_some() {
             // What a read-only server gives is no session that could expire.
             self.cut_off_since = (self.id != 0).then_some(self.last_read);
@@ -117,19 +120,23 @@ impl Session {
         let refused = response.timeout_ms <= 0 || response.session_id == 0;
         if refused && self.id == 0 {
             // Nothing to refuse: not a server that we can talk to.
+            self.notes.leave(Level::Error, || Note::NoSession(self.server.clone()));
             self.lose(now, true);
             return;
         }
         // Ids of read-only servers say nothing about the session that they can't renew.
         let another = self.id != 0 && response.session_id != self.id && !response.read_only;
         if refused || another {
+            self.note_expiry(if refused { Expiry::Refused } else { Expiry::Replaced });
             self.lose_for_good(Code::SESSION_EXPIRED);
             return;
         }
         if response.read_only && !self.config.read_only {
+            self.notes.leave(Level::Warn, || Note::ReadOnly(self.server.clone()));
             self.lose(now, true);
             return;
         }
+        let resumed = self.id != 0 && !response.read_only;
         if !response.read_only {
             // The id that a read-only server gives is valid nowhere else.
             self.id = response.session_id;
@@ -138,8 +145,10 @@ impl Session {
         self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         self.phase = Phase::Established { since: now, read_only: response.read_only };
         self.cut_off_since = None;
+        self.note_granted(response, resumed);
         // Authentication first: without it the server would not report events on protected nodes.
         self.replay_auth(now);
+        self.note_replay();
         self.replay_watches(now);
         self.hand_over_waiting(now);
         self.outputs.push_back(Output::State(self.state()));

@@ -2,6 +2,7 @@
 //! does not fit drops the connection, and the next attempt follows at its usual pace.
 
 use super::{Failure, Output, Phase, Session, WatchedEvent};
+use crate::note::{Level, Note};
 use crate::op::{Reply, ReplyKind};
 use crate::pending::Pending;
 use crate::record::{ConnectResponse, ReplyHeader, WatcherEvent};
@@ -36,7 +37,7 @@ impl Session {
             let frame = match self.frames.next_frame() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => return,
-                Err(_) => return self.lose(now, true),
+                Err(error) => return self.drop_for(now, &error.into()),
             };
             let result = match self.phase {
                 Phase::Handshaking { .. } => ConnectResponse::decode(frame)
@@ -46,20 +47,29 @@ impl Session {
                 // The frame before ended the connection or the session.
                 _ => return,
             };
-            if result.is_err() {
-                return self.lose(now, true);
+            if let Err(nonsense) = result {
+                return self.drop_for(now, &nonsense);
             }
         }
+    }
+
+    fn drop_for(&mut self, now: Time, nonsense: &Nonsense) {
+        self.notes.leave(Level::Error, || Note::Rubbish(self.server.clone(), nonsense.to_string()));
+        self.lose(now, true);
     }
 
     fn handle_frame(&mut self, now: Time, mut frame: Bytes) -> Result<(), Nonsense> {
         let header = ReplyHeader::decode(&mut frame)?;
         match header.xid {
-            reserved::PING => Ok(()),
+            reserved::PING => {
+                self.note_pong(now);
+                Ok(())
+            }
             reserved::EVENT => self.handle_event(frame),
             reserved::AUTH if self.auth_answered(header.code) => Ok(()),
             reserved::SET_WATCHES if header.code == Code::OK => {
                 self.replaying = self.replaying.saturating_sub(1);
+                self.notes.leave(Level::Debug, || Note::ReplayDone);
                 Ok(())
             }
             reserved::SET_WATCHES => Err(Nonsense::SetWatches(header.code)),
@@ -74,9 +84,12 @@ impl Session {
         let event = WatcherEvent::decode(frame)?;
         // A path outside the chroot is nothing that this session can have asked for.
         let Some(path) = self.chroot().strip(event.path) else {
+            self.note_event(event.kind, event.state, None, 0);
             return Ok(());
         };
-        for watcher in self.watches.fire(event.kind, &path) {
+        let watchers = self.watches.fire(event.kind, &path);
+        self.note_event(event.kind, event.state, Some(&path), watchers.len());
+        for watcher in watchers {
             let event = WatchedEvent { kind: event.kind, state: event.state, path: Some(path.clone()) };
             self.outputs.push_back(Output::Watch { watcher, event });
         }
@@ -90,8 +103,12 @@ impl Session {
         header: ReplyHeader,
         body: Bytes,
     ) -> Result<(), Nonsense> {
+        let bytes = ReplyHeader::LEN + body.len();
         if self.closing == Some(pending.xid) {
-            self.lose(now, true);
+            self.note_reply(now, pending.asked.as_deref(), header, bytes, &Ok(Reply::Nothing));
+            self.notes.leave(Level::Info, || Note::Closed);
+            self.closing = None; // it has been answered
+            self.end(Code::INVALID_STATE);
             return Ok(());
         }
         let result = if header.code == Code::OK {
@@ -108,6 +125,7 @@ impl Session {
         } else {
             Err(Failure::new(header.code))
         };
+        self.note_reply(now, pending.asked.as_deref(), header, bytes, &result);
         // Only ordinary replies that make sense raise it: every server that is behind it refuses this
         // client. That goes for an event's zxid, which a lagging server may not know, and more so for
         // one out of rubbish.

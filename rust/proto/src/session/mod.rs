@@ -2,7 +2,8 @@
 //!
 //! Feed it: [`handle_connected`](Session::handle_connected), [`handle_bytes`](Session::handle_bytes), [`handle_closed`](Session::handle_closed),
 //! [`handle_timeout`](Session::handle_timeout), [`submit`](Session::submit).
-//! Then drain it, in this order, until each has nothing more: [`poll_output`](Session::poll_output),
+//! Then drain it, in this order, until each has nothing more: [`poll_note`](Session::poll_note) (if
+//! any are wanted), [`poll_output`](Session::poll_output),
 //! [`poll_action`](Session::poll_action), [`transmit`](Session::transmit) (followed by
 //! [`transmitted`](Session::transmitted)), [`poll_timeout`](Session::poll_timeout).
 //!
@@ -13,6 +14,7 @@
 mod auth;
 mod connection;
 mod incoming;
+mod notes;
 mod requests;
 mod timers;
 
@@ -21,6 +23,7 @@ use crate::connect_string::{ConnectString, HostPort};
 use crate::endpoints::Endpoints;
 use crate::event::{EventType, KeeperState};
 use crate::frame::FrameBuffer;
+use crate::note::{Level, Note, Notes};
 use crate::op::Reply;
 use crate::pending::PendingQueue;
 use crate::time::Time;
@@ -188,6 +191,7 @@ pub struct Session {
 
     outputs: VecDeque<Output>,
     actions: VecDeque<Action>,
+    notes: Notes,
 }
 
 impl Session {
@@ -222,6 +226,7 @@ impl Session {
             last_write: now,
             outputs: VecDeque::new(),
             actions: VecDeque::new(),
+            notes: Notes::default(),
             config,
         }
     }
@@ -234,6 +239,26 @@ impl Session {
     /// What is to be done to the connection, oldest first.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Leave notes up to this level from now on; none at first.
+    pub fn want_notes(&mut self, up_to: Option<Level>) {
+        self.notes.want(up_to);
+    }
+
+    /// Leaves a note of what the session was made with.
+    pub fn note_opened(&mut self) {
+        self.notes.leave(Level::Info, || Note::Opened {
+            hosts: self.config.servers.to_string(),
+            timeout: self.timeout,
+            resume: self.id,
+            read_only: self.config.read_only,
+        });
+    }
+
+    /// What there is to say about what happened since the last call, oldest first.
+    pub fn poll_note(&mut self) -> Option<(Level, Note)> {
+        self.notes.poll()
     }
 
     /// Bytes to be written to the connection.
@@ -295,6 +320,11 @@ impl Session {
         self.over().is_none() && self.suspect_at().is_some_and(|at| at <= now)
     }
 
+    /// Whether [`close`](Self::close) is under way.
+    pub fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
     /// The code that every further request is answered with, once the session is over.
     pub fn over(&self) -> Option<Code> {
         match self.phase {
@@ -316,6 +346,11 @@ impl Session {
     /// The greatest transaction id seen in a reply.
     pub fn last_zxid(&self) -> i64 {
         self.last_zxid
+    }
+
+    /// The server that is connected to, or tried.
+    pub fn peer(&self) -> Option<&HostPort> {
+        self.server.as_ref()
     }
 
     /// The server that the session is connected to.

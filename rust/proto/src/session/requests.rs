@@ -1,6 +1,7 @@
 //! Requests of the user: in, out to the server, given up, and the end of all.
 
 use super::{Action, Failure, Output, Phase, Session};
+use crate::note::{Level, Note};
 use crate::op::{AddWatchMode, ReplyKind, Request};
 use crate::opcode;
 use crate::pending::{Pending, WatchRule, WatchWish};
@@ -53,6 +54,7 @@ impl Session {
             write: opcode::is_write(request.opcode()),
             deadline: now + within,
             offset: 0,
+            asked: self.asked(request, now),
         };
         if self.is_established() {
             let start = self.out.len();
@@ -69,6 +71,7 @@ impl Session {
             self.check_length(frame.len())?;
             let connect_by = (now + self.timeout).min(pending.deadline);
             self.connect_by = Some(self.connect_by.map_or(connect_by, |t| t.min(connect_by)));
+            self.note_waiting(&pending);
             self.waiting.push_back(Waiting { frame, connect_by, pending });
         }
         Ok(())
@@ -114,18 +117,25 @@ impl Session {
                 write: false,
                 deadline: now,
                 offset: 0,
+                asked: self.asked(&Request::CloseSession, now),
             };
+            self.notes.leave(Level::Info, || Note::Closing);
             self.handed_over(now, xid, start, pending);
             self.closing = Some(xid);
         } else {
             self.end(Code::INVALID_STATE);
+            self.notes.leave(Level::Info, || Note::Closed);
         }
     }
 
     /// Ends the session without a word to the server (close took too long, or the session is to be
     /// resumed by somebody else).
     pub fn end(&mut self, code: Code) {
-        let closing = self.closing.take().is_some() || code == Code::INVALID_STATE;
+        let unconfirmed = self.closing.take().is_some();
+        if unconfirmed {
+            self.notes.leave(Level::Warn, || Note::NotClosed(self.server.clone()));
+        }
+        let closing = unconfirmed || code == Code::INVALID_STATE;
         if self.over().is_none() {
             if !matches!(self.phase, Phase::Pausing { .. }) {
                 self.actions.push_back(Action::Disconnect);
@@ -160,6 +170,7 @@ impl Session {
     fn handed_over(&mut self, now: Time, xid: i32, start: usize, mut pending: Pending) {
         pending.xid = xid;
         pending.offset = self.transmitted + (start - self.out_start) as u64;
+        self.note_request(now, &mut pending, self.out.len() - start);
         self.pending.push(pending);
         self.last_write = now;
     }
@@ -171,7 +182,9 @@ impl Session {
 
     /// As [`answer_pending`](Self::answer_pending), where the server may get that much of the stream.
     fn answer_sent(&mut self, code: Code, sent: u64) {
-        for (token, maybe_applied) in self.pending.take_tokens(sent) {
+        let tokens = self.pending.take_tokens(sent);
+        self.note_unanswered(tokens.len(), code);
+        for (token, maybe_applied) in tokens {
             self.fail(token, code, maybe_applied);
         }
     }
@@ -179,6 +192,7 @@ impl Session {
     /// Answers all that waits for a connection, in order.
     pub(super) fn fail_waiting(&mut self, code: Code) {
         self.connect_by = None;
+        self.note_unanswered(self.waiting.len(), code);
         for w in std::mem::take(&mut self.waiting) {
             if let Some(token) = w.pending.token {
                 self.fail(token, code, false);
@@ -199,6 +213,7 @@ impl Session {
             let in_time = deadline > now;
             let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
             if let Some(token) = token {
+                self.note_unanswered(1, code);
                 self.fail(token, code, false);
             }
         }

@@ -1,6 +1,7 @@
 //! Everything that happens because time has passed.
 
 use super::{Phase, Session};
+use crate::note::Expiry;
 use crate::record::encode_ping;
 use crate::time::Time;
 use crate::Code;
@@ -26,22 +27,31 @@ impl Session {
     /// long finds the server's word in the socket, and it counts.
     pub fn handle_timeout(&mut self, now: Time) {
         if self.config.expire_by_clock && self.is_suspect(now) {
+            self.note_expiry(Expiry::Clock(self.cut_off_for(now)));
             self.lose_for_good(Code::SESSION_EXPIRED);
             return;
         }
+        self.note_suspicion(now);
         match self.phase {
             Phase::Pausing { until } if until <= now => self.connect(now),
             Phase::Connecting { deadline } | Phase::Handshaking { deadline } if deadline <= now => {
+                self.note_silence(now);
                 self.lose(now, true);
             }
-            Phase::Established { .. } if self.dead_at() <= now => self.lose(now, true),
+            Phase::Established { .. } if self.dead_at() <= now => {
+                self.note_silence(now);
+                self.lose(now, true);
+            }
             Phase::Established { .. } if self.ping_at() <= now => {
                 encode_ping(&mut self.out);
                 self.last_write = now;
+                self.note_ping(now);
             }
             _ => {}
         }
-        for (token, write) in self.pending.expire(now) {
+        let late = self.pending.expire(now);
+        self.note_unanswered(late.len(), Code::OPERATION_TIMEOUT);
+        for (token, write) in late {
             self.fail(token, Code::OPERATION_TIMEOUT, write);
         }
         self.give_up_waiting(now);

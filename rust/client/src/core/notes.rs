@@ -1,0 +1,112 @@
+//! What is told of a session and its connection.
+
+use super::Core;
+use crate::log::{self, About, Level};
+use rustix::io::Errno;
+use std::fmt::{self, Arguments};
+use std::net::SocketAddr;
+
+impl Core {
+    /// Who this is, for the log.
+    pub(crate) fn about(&self) -> About {
+        About { handle: self.id, session: self.session.credentials().map_or(0, |(id, _)| id) }
+    }
+
+    /// The session leaves the notes that are wanted now. Before every step: the level may change at
+    /// any time.
+    #[inline]
+    pub(crate) fn want_notes(&mut self) {
+        self.session.want_notes(log::level());
+    }
+
+    /// Writes what the session has left.
+    #[inline]
+    pub(super) fn write_notes(&mut self) {
+        while let Some((level, note)) = self.session.poll_note() {
+            log::write(level, self.about(), format_args!("{note}"));
+        }
+    }
+
+    /// Writes a line of our own, behind what the session had to say before.
+    pub(super) fn note(&mut self, level: Level, line: Arguments<'_>) {
+        if log::wants(level) {
+            self.write_notes();
+            log::write(level, self.about(), line);
+        }
+    }
+
+    /// An attempt has begun.
+    pub(super) fn note_connecting(&mut self, peer: SocketAddr) {
+        let server = self.server(Some(peer));
+        self.note(Level::Info, format_args!("connecting to {server}"));
+    }
+
+    /// An attempt has succeeded.
+    pub(super) fn note_connected(&mut self) {
+        if log::wants(Level::Info) {
+            let server = self.server(None);
+            match self.conn.as_ref().and_then(|conn| conn.local()) {
+                Some(local) => self.note(Level::Info, format_args!("connected to {server} from {local}")),
+                None => self.note(Level::Info, format_args!("connected to {server}")),
+            }
+        }
+    }
+
+    /// An attempt has failed.
+    pub(super) fn note_refused(&mut self, peer: Option<SocketAddr>, error: Errno) {
+        let server = self.server(peer);
+        self.note(Level::Warn, format_args!("cannot connect to {server}: {}", Words(error)));
+    }
+
+    /// A name has no address.
+    pub(super) fn note_unresolved(&mut self, why: &str) {
+        let server = self.server(None);
+        self.note(Level::Warn, format_args!("cannot resolve {server}: {}", log::Shown::text(why)));
+    }
+
+    /// A step has panicked: the last line of this session.
+    pub(crate) fn note_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
+        let words = panic.downcast_ref::<&str>().copied();
+        let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let words = log::Shown::text(words.unwrap_or("a panic"));
+        self.note(Level::Error, format_args!("internal error, which ends the session: {words}"));
+    }
+
+    /// The connection has ended, by the system's word or (`None`) the server's.
+    pub(super) fn note_lost(&mut self, error: Option<Errno>) {
+        let server = self.server(None);
+        let lost = match (self.session.is_connected(), self.session.is_closing()) {
+            (true, false) => "lost",
+            (true, true) => "lost while closing the session",
+            (false, _) => "lost before a session was granted",
+        };
+        match error {
+            Some(error) => {
+                self.note(Level::Warn, format_args!("connection to {server} {lost}: {}", Words(error)));
+            }
+            None => {
+                self.note(Level::Warn, format_args!("connection to {server} {lost}: closed by the server"))
+            }
+        }
+    }
+
+    /// The server that is tried or connected to, as it stands in the connect string, and its address.
+    fn server(&self, peer: Option<SocketAddr>) -> String {
+        let peer = peer.or(self.conn.as_ref().map(|conn| conn.peer()));
+        let name = self.session.peer().map(ToString::to_string).unwrap_or_default();
+        let shown = log::Shown::text(&name);
+        match peer.map(|peer| peer.to_string()) {
+            Some(peer) if peer != name => format!("{shown} ({peer})"),
+            _ => shown.to_string(),
+        }
+    }
+}
+
+/// The system's words for an error.
+struct Words(Errno);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", std::io::Error::from(self.0))
+    }
+}
