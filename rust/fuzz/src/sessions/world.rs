@@ -4,6 +4,7 @@ use super::super::input::Input;
 use super::server::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use zk_proto::note::Level;
 use zk_proto::op::Request;
 use zk_proto::session::{Action, Config, Output, Session};
 use zk_proto::time::Time;
@@ -49,7 +50,7 @@ pub(super) struct World {
 }
 
 impl World {
-    pub(super) fn new(config: Config) -> World {
+    pub(super) fn new(config: Config, notes: Option<Level>) -> World {
         let now = Time::from_micros(1_000_000_000);
         let request_timeout = config.request_timeout;
         let mut world = World {
@@ -66,6 +67,7 @@ impl World {
             closed: 0,
             pace: Pace::default(),
         };
+        world.session.want_notes(notes);
         world.settle();
         world
     }
@@ -246,6 +248,10 @@ impl World {
     // What must hold.
 
     fn settle(&mut self) {
+        while let Some((_, note)) = self.session.poll_note() {
+            let line = note.to_string();
+            assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)), "{line:?}");
+        }
         while let Some(output) = self.session.poll_output() {
             self.hear(output);
         }

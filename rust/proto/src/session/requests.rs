@@ -124,7 +124,7 @@ impl Session {
             self.closing = Some(xid);
         } else {
             self.end(Code::INVALID_STATE);
-            self.notes.leave(Level::Info, || Note::Closed);
+            self.notes.leave(Level::Info, || if self.id == 0 { Note::Closed } else { Note::LeftBehind });
         }
     }
 
