@@ -67,6 +67,9 @@ subtest 'PERL_ZOOKEEPER_TRACE' => sub {
     like content("$dir/env"), qr{/x},        'writes to the file';
     like $run->('4'),         qr{/x.*done}s, 'level alone: to standard error';
     is $run->('0'), "done\n", 'level 0';
+    my $info = $run->("3=$dir/info=3") . content("$dir/info=3");
+    like $info,          qr/ info #1: opened for .* session closed/s, 'level 3: and what a level writes';
+    unlike $info,        qr/ debug /,                                 'not what the next one would';
     like $run->('loud'), qr/\APERL_ZOOKEEPER_TRACE=loud has no effect: .*\ndone\n\z/, 'no level';
     like $run->("4=$dir/no/such/file"), qr/has no effect: .*\ndone\n\z/s,             'no file';
 };
