@@ -52,7 +52,7 @@ pub(crate) fn failed(raise: &Raise) {
     let path = raise.path;
     let path = path.is_defined().then(|| Shown(path.stored_bytes()));
     let detail = raise.detail;
-    let detail = detail.is_defined().then(|| str::from_utf8(detail.stored_bytes()).unwrap_or_default());
+    let detail = detail.is_defined().then(|| std::str::from_utf8(detail.stored_bytes()).unwrap_or_default());
     line(
         Level::Error,
         raise.about,
