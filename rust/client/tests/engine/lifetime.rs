@@ -15,9 +15,11 @@ pub(crate) fn counting_server() -> (Server, Arc<AtomicUsize>) {
     let server = Server::start(move |peer, number| {
         peer.shake_hands(30_000, number as i64 + 1);
         while let Some(request) = peer.request() {
+            let closes = request.opcode == opcode::CLOSE_SESSION;
+            // Before the answer: the test looks as soon as that is there.
+            count.fetch_add(closes.into(), SeqCst);
             peer.send(&reply_frame(request.xid, 1, Code::OK, b""));
-            if request.opcode == opcode::CLOSE_SESSION {
-                count.fetch_add(1, SeqCst);
+            if closes {
                 return;
             }
         }
