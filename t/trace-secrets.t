@@ -42,7 +42,7 @@ for my $level ( 1 .. 4 ) {
         my $path  = fresh_path('secret');
         my @sessions;
         deadline 60, sub {
-            my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', timeout => 10_000 );
+            my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', timeout => 30_000 );
             $zk->add_auth( 'digest', $login );
             $zk->create( $path, value => 'visible-data', acl => ZOO_CREATOR_ALL_ACL );
             $zk->set( $path, 'visible-data' );
@@ -64,8 +64,7 @@ for my $level ( 1 .. 4 ) {
             $zk->reopen( authentication => [ digest => $login ] );
             $zk->get($path);
             push @sessions, $zk->client_id;
-            $zk->reopen( client_id => $id );    # a session that is gone
-            eval { $zk->get($path) };
+            eval { $zk->reopen( client_id => $id ); $zk->get($path) };    # a session that is gone
             $zk->close;
             eval { ZooKeeper->new( hosts => $server->hosts, client_id => { %$id, passwd => 'too short' } ) };
         };

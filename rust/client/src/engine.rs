@@ -232,7 +232,7 @@ fn drive(core: &SharedCore, step: impl FnOnce(&mut Core), now: Time) {
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
     core.want_notes();
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| step(&mut core))) {
-        core.note_panic(&*panic);
+        let _ = catch_unwind(AssertUnwindSafe(|| core.note_panic(&*panic)));
         let _ = catch_unwind(AssertUnwindSafe(|| core.fail(now)));
     }
 }

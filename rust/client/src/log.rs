@@ -3,9 +3,12 @@
 //! What there is to tell is a [`Note`](zk_proto::note::Note) of a session, or of the socket below it.
 //! As long as nobody wants to know, a step of a session costs one load of an atomic more.
 
+mod utc;
+
 use once_cell::sync::OnceCell;
 use std::fmt::Arguments;
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
+pub use utc::Utc;
 pub use zk_proto::note::{Level, Shown};
 
 /// Who writes the lines.

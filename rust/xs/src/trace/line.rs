@@ -1,8 +1,8 @@
 //! One line of the trace, composed without memory of the heap.
 
 use std::fmt::{self, Write};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use zk_client::log::{About, Level};
+use std::time::{SystemTime, UNIX_EPOCH};
+use zk_client::log::{About, Level, Utc};
 
 /// What a pipe takes in one piece (`PIPE_BUF` of Linux): longer lines could mix with others.
 const LONGEST: usize = 4096;
@@ -65,42 +65,5 @@ impl Write for Line {
             }
         }
         Ok(())
-    }
-}
-
-/// A moment in the world's time, by which lines of several machines can be put in order; since 1970.
-struct Utc(Duration);
-
-impl fmt::Display for Utc {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DAY: u64 = 86_400;
-        let seconds = self.0.as_secs();
-        let (mut day, rest) = (seconds / DAY, seconds % DAY);
-        let mut year = 1970;
-        while day >= days_of(year) {
-            day -= days_of(year);
-            year += 1;
-        }
-        let february = days_of(year) - 337;
-        let mut month = 1;
-        for days in [31, february, 31, 30, 31, 30, 31, 31, 30, 31, 30] {
-            if day < days {
-                break;
-            }
-            day -= days;
-            month += 1;
-        }
-        let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-        let micros = self.0.subsec_micros();
-        write!(f, "{year}-{month:02}-{:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z", day + 1)
-    }
-}
-
-fn days_of(year: u64) -> u64 {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    if leap {
-        366
-    } else {
-        365
     }
 }
