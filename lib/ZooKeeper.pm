@@ -167,8 +167,12 @@ sub _open {
             map { $_ => $self->{$_} } qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer),
         }
     );
-    my $authentication = $self->authentication;
-    $self->add_auth(@$authentication) if $authentication;
+    my $authentication = $self->authentication or return;
+    my ($error) = $self->_try( add_auth => @$authentication );
+
+  # A session that is to be resumed may have turned out to be over by now. As ever, that is for the next call.
+    die $error
+      if defined $error && !( blessed $error && $error->isa('ZooKeeper::Error') && $error->is_session_lost );
     return;
 }
 

@@ -180,6 +180,12 @@ subtest 'client_id resumes a session' => sub {
     $late->reopen;
     ok $late->exists('/'), 'reopen starts a new one';
 
+    # One that is slow: the session is known to be over when it sends the authentication.
+    my $slow =
+      eval { SlowToAuthenticate->new( @args, client_id => $id, authentication => [ 'digest', 'a:b' ] ) };
+    ok $slow, 'it is never the constructor that says so' or diag $@;
+    ok !eval { $slow->exists('/'); 1 } && $@ == ZSESSIONEXPIRED, 'but the next call';
+
     my $owner = ZooKeeper->new(@args);
     $owner->wait_connected;
     my $foreign = ZooKeeper->new( @args, client_id => { %{ $owner->client_id }, passwd => 'x' x 16 } );
@@ -198,5 +204,18 @@ subtest 'use before the connection is up' => sub {
     $zk = ZooKeeper->new(@args);
     ok( ( $zk->transaction->create("$base/early")->commit )[0]{path}, 'so does a transaction' );
 };
+
+BEGIN {
+
+    package SlowToAuthenticate;
+    use Moo;
+    extends 'ZooKeeper';
+
+    sub add_auth {
+        my ( $self, @args ) = @_;
+        TestZK::wait_for( sub { $self->is_unrecoverable }, 30, 'the refusal' );
+        return $self->SUPER::add_auth(@args);
+    }
+}
 
 done_testing;
