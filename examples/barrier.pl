@@ -23,7 +23,7 @@ use FindBin qw($Bin);
 use lib "$Bin/lib";
 
 use AnyEvent;
-use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions retry if_there
+use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry if_there
   create_protected children comes_after number when_gone);
 use Recipe::Command qw(run_while);
 use ZooKeeper::Constants;
@@ -44,7 +44,7 @@ if ( defined $node && @command ) {
       or $lost = defined stopped() ? undef : $@;
     in_sessions( $zk, sub { leave( $node, @round ) }, sub { } );
 }
-$zk->close;
+defined $lost ? $zk->close : finish($zk);
 
 fail( Recipe::LOST, "the others have gone on without this one: $lost" ) if defined $lost;
 exit exit_status( $status || stopped() || 0 );

@@ -26,7 +26,7 @@ use FindBin qw($Bin);
 use lib "$Bin/lib";
 
 use AnyEvent;
-use Recipe qw(command_line stop stopped connect_to in_sessions retry if_there gone
+use Recipe qw(command_line stop stopped connect_to in_sessions finish retry if_there gone
   create_protected ahead_of when_gone confirm);
 use Sys::Hostname qw(hostname);
 
@@ -43,7 +43,7 @@ $zk->watcher( \&session_event );
 
 in_sessions( $zk, \&stand, \&lose );
 print "stepped down\n" if $leads;
-$zk->close;    # with the session goes the node: the next one leads
+finish($zk);    # with the session goes the node: the next one leads
 exit 0;
 
 sub stand {

@@ -21,7 +21,7 @@ use warnings;
 use FindBin qw($Bin);
 use lib "$Bin/lib";
 
-use Recipe qw(command_line stop connect_to in_sessions retry if_there gone create_protected children);
+use Recipe qw(command_line stop connect_to in_sessions finish retry if_there gone create_protected children);
 
 $| = 1;
 my ( $option, $hosts, $path, $name ) = command_line( { 'list' => 0 }, 0, 1 );
@@ -31,9 +31,9 @@ my $zk = connect_to( hosts => $hosts, timeout => $option->{timeout}, dispatcher 
 $SIG{$_} = sub { stop( $_[0] ); die "stopped\n" if $^S }
   for qw(INT TERM HUP);
 
-my %here;      # node => name
+my %here;       # node => name
 in_sessions( $zk, $option->{list} ? \&list : \&take_part, sub { print "! $_[0]\n" if defined $name } );
-$zk->close;    # with the session goes the node
+finish($zk);    # with the session goes the node
 exit 0;
 
 sub list {

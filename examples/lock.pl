@@ -24,7 +24,7 @@ use FindBin qw($Bin);
 use lib "$Bin/lib";
 
 use AnyEvent;
-use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions retry gone
+use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry gone
   create_protected ahead_of when_gone confirm);
 use Recipe::Command qw(run_while);
 use Sys::Hostname   qw(hostname);
@@ -41,7 +41,7 @@ $zk->watcher( sub { $bell->send if $zk->is_unrecoverable } );
 # What is lost before the command has started is but a place in the queue.
 my ( $status, $lost ) =
   in_sessions( $zk, sub { run_under( acquire() ) }, sub { note("$_[0]: again, from the end of the queue") } );
-$zk->close;    # with the session goes the node: the lock is free
+defined $lost ? $zk->close : finish($zk);    # with the session goes the node: the lock is free
 
 if ( !defined $status ) {
     fail( Recipe::NOT_IN_TIME, "no lock within $option->{wait} s" ) if stopped() eq 'late';

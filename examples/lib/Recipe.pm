@@ -18,7 +18,7 @@ use Time::HiRes    qw(time);
 use ZooKeeper;
 use ZooKeeper::Constants;
 
-our @EXPORT_OK = qw(command_line fail stop stopped exit_status connect_to in_sessions retry if_there
+our @EXPORT_OK = qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry if_there
   is_lost gone create_protected children in_order comes_after number ahead_of when_gone confirm);
 
 # Exit codes as in sysexits.h, and beyond them.
@@ -27,6 +27,9 @@ use constant { USAGE => 64, UNAVAILABLE => 69, NOT_IN_TIME => 75, LOST => 76 };
 # Seconds between two attempts at what a server has refused for the moment. Without a
 # connection there is nothing to be paced: a call waits for one.
 my $PAUSE = 0.1;
+
+# Seconds to wait for a connection at the end.
+my $FINISH_WITHIN = 5;
 
 my ( $stopped, $created );
 
@@ -132,6 +135,18 @@ sub in_sessions {
     return;
 }
 
+# Closes the session, and with it go its nodes at once. Without a connection they would stay as long as it lasts: that
+# is worth a moment of waiting for one.
+sub finish {
+    my ($zk) = @_;
+    my $end = time + $FINISH_WITHIN;
+    while ( $zk->client_id && !$zk->is_connected && !$zk->is_unrecoverable && time < $end ) {
+        $zk->wait(1);
+    }
+    $zk->close;
+    return;
+}
+
 # Makes calls until they succeed, and returns what the code returns in list context (in scalar context the first of
 # it). The code must be such that it may run twice, for a write whose answer is lost may have been done. A lost
 # connection is not the end of the session: the handle looks for another one by itself, and all that there is to do
@@ -190,8 +205,10 @@ sub _wait_for_connection {
     my ( $zk, $seconds ) = @_;
     my $end = defined $seconds ? time + $seconds : undef;
     until ( $zk->is_connected || $zk->is_unrecoverable || defined $stopped ) {
-        return if defined $end && time > $end;
-        $zk->wait(1);    # an event ends it; the second is for signals that a loop has taken
+        my $left = defined $end ? $end - time : 1;
+        return if $left <= 0;
+        $zk->wait( $left < 1 ? $left : 1 )
+          ;    # an event ends it; the second is for signals that a loop has taken
     }
     return 1;
 }
