@@ -11,7 +11,7 @@ use ZooKeeper;
 use ZooKeeper::Constants;
 
 # Milliseconds. Whoever is to die in a test has the short one; whoever is to live must not be lost on a busy machine.
-my ( $SHORT, $LONG ) = ( 3_000, 30_000 );
+my ( $SHORT, $LONG ) = ( 4_000, 30_000 );
 
 # For sessions that are closed behind a program's back: a server that is asked at that very moment may drop a request
 # without a word, which is noticed after two thirds of this.

@@ -13,7 +13,7 @@ use ZooKeeper;
 use ZooKeeper::Constants;
 
 # Milliseconds. Whoever is to die in a test has the short one; whoever is to live must not be lost on a busy machine.
-my ( $SHORT, $LONG ) = ( 3_000, 30_000 );
+my ( $SHORT, $LONG ) = ( 4_000, 30_000 );
 
 # For sessions that are closed behind a program's back: a server that is asked at that very moment may drop a request
 # without a word, which is noticed after two thirds of this.
@@ -110,7 +110,7 @@ subtest 'kill -9' => sub {
     }
     $waiting[1]->signal('KILL');
     $holder->signal('KILL');
-    soon_ok { !kill 0, $pid } 30, 'the command ends with its holder';
+    soon_ok { ExampleProgram->is_gone($pid) } 30, 'the command ends with its holder';
     ok $zk->exists( $holder->wait_line(qr/has the lock/) =~ s/ .*//r ), 'before its session does';
     $waiting[0]->wait_line(qr/^begin/);
     pass 'the next one has the lock when the session has expired';
@@ -219,7 +219,7 @@ subtest 'the session expires' => sub {
     like join( "\n", $holder->lines ),
       qr/the lock is lost: the session has expired; the command was killed\z/,
       'and says why';
-    ok !kill( 0, $pid ), 'its command is gone';
+    ok( ExampleProgram->is_gone($pid), 'its command is gone' );
     is $waiting->exit_code, 0, 'the next one has the lock';
 };
 
@@ -256,7 +256,7 @@ subtest 'stopped for longer than the session lasts' => sub {
     ok $holder->is_running, 'and the former holder does not know';
     $holder->signal('CONT');
     is $holder->exit_code, 76, 'until it goes on';
-    ok !kill( 0, $pid ), 'its command is gone';
+    ok( ExampleProgram->is_gone($pid), 'its command is gone' );
 };
 
 subtest 'the end of a wait' => sub {

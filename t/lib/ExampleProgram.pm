@@ -73,6 +73,14 @@ sub exit_code {
     return $status & 127 ? 128 + ( $status & 127 ) : $status >> 8;
 }
 
+# Whether a process has ended, though nobody may have asked for its status yet.
+sub is_gone {
+    my ( $class, $pid ) = @_;
+    return 1 if !kill 0, $pid;
+    open my $file, '<', "/proc/$pid/stat" or return 1;
+    return ( <$file> // '' ) =~ /\) Z /;
+}
+
 # Tests that a command line is refused, or what it prints.
 sub usage_is {
     my ( $class, $code, $pattern, $name, @arguments ) = @_;
