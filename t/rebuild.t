@@ -64,13 +64,12 @@ subtest 'a perl that runs survives a rebuild' => sub {
     open my $old, '<:raw', $library or die $!;
     my $content = read_file($library);
 
-    local $ENV{PERL5LIB} = "$copy/blib/lib:$copy/blib/arch";
     pipe my $theirs, my $ours or die $!;
     my $pid = open( my $child, '-|' ) // die $!;
     if ( !$pid ) {
         close $ours;
         open STDIN, '<&', $theirs or die $!;
-        exec $^X, '-MZooKeeper::XS', '-e', <<'PERL' or die $!;
+        exec $^X, "-I$copy/blib/lib", "-I$copy/blib/arch", '-MZooKeeper::XS', '-e', <<'PERL' or die $!;
 $| = 1;
 print "up\n";
 <STDIN>;
