@@ -62,7 +62,7 @@ for my $name ( sort keys %program ) {
 }
 is deadline( 120, sub { run( $prologue . 'our $zk = handle(); $zk->exists("/"); exit 3' ) } ), '', 'exit 3';
 is $? >> 8,                                                                                    3,  'stays 3';
-like deadline( 120, sub { run( $prologue . 'our $zk = handle(); $zk->exists("/"); die "oops\n"' ) } ),
+like deadline( 120, sub { run( $prologue . 'our $zk = handle(); $zk->exists("/"); $! = 0; die "oops\n"' ) } ),
   qr/\Aoops\n\z/, 'die';
 is $? >> 8, 255, 'has its status';
 

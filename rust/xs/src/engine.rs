@@ -1,6 +1,7 @@
 //! The engine of this process: made when the first handle needs it, left behind by a fork.
 
 use crate::guard::guarded;
+use crate::handle::parted;
 use crate::perl::{callback, signals, Perl};
 use libperl_sys as sys;
 use once_cell::sync::OnceCell;
@@ -68,7 +69,10 @@ callback! {
         }
         // SAFETY: as in engine().
         if let Some(engine) = unsafe { &*slot }.get() {
-            let _ = guarded(|| engine.shutdown(FAREWELL));
+            let _ = guarded(|| {
+                engine.shutdown(FAREWELL);
+                parted();
+            });
         }
     }
 }

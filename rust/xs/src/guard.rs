@@ -36,8 +36,10 @@ pub(crate) fn caught<T: Copy>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     let result = catch_unwind(AssertUnwindSafe(work));
     GUARDED.set(outer);
     result.map_err(|payload| {
-        // The payload's own destructor could panic again.
-        std::mem::forget(payload);
+        // Words go; the destructor of anything else could panic again.
+        if !payload.is::<&str>() && !payload.is::<String>() {
+            std::mem::forget(payload);
+        }
         Panicked
     })
 }

@@ -8,7 +8,7 @@ use crate::perl::signals::{self, Woken};
 use crate::perl::{attachable, Call, Found, Perl, Sv};
 use crate::thrown::Thrown;
 use crate::trace::{self, About, Level};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -160,10 +160,21 @@ fn freed(attached: Attached, perl: Perl) {
         let _ = guarded(|| {
             let _ = client.handle().close(FAREWELL);
         });
-        std::mem::forget(client); // the engine waits for all of them, once
+        PARTING.with(|parting| parting.borrow_mut().push(client));
         return;
     }
     attached.0.close_quietly();
+}
+
+thread_local! {
+    /// Clients whose objects went while the program was ending: the engine waits for all of them,
+    /// once. Without a destructor: it would run at a time when nobody waits for anything.
+    static PARTING: ManuallyDrop<RefCell<Vec<Rc<Client>>>> = const { ManuallyDrop::new(RefCell::new(Vec::new())) };
+}
+
+/// The engine has waited.
+pub(crate) fn parted() {
+    drop(PARTING.with(|parting| parting.take()));
 }
 
 /// Ends the session that an object has, if any: it is about to get another. Which one it was, if
