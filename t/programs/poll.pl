@@ -25,13 +25,13 @@ my $live = 1;
 my $again;
 $again = sub {
     my ($event) = @_;
-    print zevent( $event->{type} ), "\n";
-    $live = 0                               if $event->{type} == ZOO_DELETED_EVENT;
+    $live = $event->{type} != ZOO_DELETED_EVENT;
     $zk->exists( $path, watcher => $again ) if $live;
+    print zevent( $event->{type} ), "\n";    # last: who reads it may go on at once
 };
 print $zk->exists( $path, watcher => $again ) ? "there\n" : "not there\n";
 while ($live) {
     1 while $zk->dispatcher->dispatch_event;
-    select undef, undef, undef, 0.01;    # what the program has to do besides
+    select undef, undef, undef, 0.01;        # what the program has to do besides
 }
 print 'dispatched: ', $zk->dispatcher->dispatched, "\n";

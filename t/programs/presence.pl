@@ -23,7 +23,12 @@ $zk = ZooKeeper->new(
 );
 
 sub register {
-    $zk->create( $path, value => $$, ephemeral => 1, acl => ZOO_CREATOR_ALL_ACL );
+    $zk->create(
+        $path,
+        value     => $$,
+        ephemeral => 1,
+        acl       => [ @{ ZOO_CREATOR_ALL_ACL() }, @{ ZOO_READ_ACL_UNSAFE() } ]
+    );
     $zk->exists( "$path-stop", watcher => sub { $done->send( zevent( $_[0]{type} ) ) } );
     print "registered\n";
     return;
