@@ -2,7 +2,8 @@ package ZooKeeper;
 use Moo;
 use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments ();
-use ZooKeeper::Constants qw(ZNODEEXISTS ZNONODE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE
+use ZooKeeper::Constants
+  qw(ZINVALIDSTATE ZNODEEXISTS ZNONODE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE
   ZOO_READONLY_STATE);
 use ZooKeeper::Commands    ();
 use ZooKeeper::Error       ();
@@ -55,14 +56,14 @@ sub ensure_path {
 
 sub transaction {
     my ($self) = @_;
-    $self->_dispatcher_of('transaction');
+    $self->_own_dispatcher('transaction');
     return ZooKeeper::Transaction->new( handle => $self );
 }
 
 # Accessor of the default watcher's callback: a new one takes over at once.
 sub watcher {
     my ( $self, @new ) = @_;
-    $self->_dispatcher_of('watcher');
+    $self->_own_dispatcher('watcher');
     return $self->_watcher if !@new;
     defined $new[0] && !ZooKeeper::Arguments::is_callable( $new[0] )
       and ZooKeeper::Error::_croak('watcher: the watcher must be a code reference');
@@ -71,11 +72,14 @@ sub watcher {
     return $new[0];
 }
 
-sub create_watcher        { return shift->_dispatcher_of('create_watcher')->create_watcher(@_) }
-sub get_watchers          { return shift->_dispatcher_of('get_watchers')->get_watchers(@_) }
-sub remove_watcher        { return shift->_dispatcher_of('remove_watcher')->remove_watcher(@_) }
-sub ignore_session_events { return shift->_dispatcher_of('ignore_session_events')->ignore_session_events(@_) }
-sub wait                  { return shift->_dispatcher_of('wait')->wait(@_) }
+sub create_watcher { return shift->_own_dispatcher('create_watcher')->create_watcher(@_) }
+sub get_watchers   { return shift->_own_dispatcher('get_watchers')->get_watchers(@_) }
+sub remove_watcher { return shift->_own_dispatcher('remove_watcher')->remove_watcher(@_) }
+
+sub ignore_session_events {
+    return shift->_own_dispatcher('ignore_session_events')->ignore_session_events(@_);
+}
+sub wait { return shift->_own_dispatcher('wait')->wait(@_) }
 
 sub state            { return $_[0]->_state }
 sub client_id        { return scalar $_[0]->_client_id }
@@ -104,7 +108,7 @@ sub close {
 
 sub reopen {
     my ( $self, @pairs ) = @_;
-    $self->_dispatcher_of('reopen');
+    $self->_own_dispatcher('reopen');
     my $arg    = ZooKeeper::Settings::for_reopen( $self->hosts, @pairs );
     my $resume = delete $arg->{client_id};
     $self->_check_hosts( $arg->{hosts} ) if exists $arg->{hosts};    # before anything is lost
@@ -137,8 +141,9 @@ sub BUILDARGS {
 
 sub BUILD {
     my ( $self, $arg ) = @_;
-    ZooKeeper::Settings::settle($self)                            if ref $self ne 'ZooKeeper';
-    $self->ignore_session_events( $arg->{ignore_session_events} ) if defined $arg->{ignore_session_events};
+    ZooKeeper::Settings::settle($self) if ref $self ne 'ZooKeeper';
+    $self->dispatcher->ignore_session_events( $arg->{ignore_session_events} )
+      if defined $arg->{ignore_session_events};
     $self->_open( $arg->{client_id} );
     return;
 }
@@ -154,6 +159,17 @@ sub _dispatcher_of {
     my ( $self, $method ) = @_;
     return ref $self && $self->{dispatcher}
       || ZooKeeper::Error::_croak("$method: not an initialised ZooKeeper object");
+}
+
+# The same for a method that would do something with it. In another thread it is a copy that nobody feeds, and its
+# event loop may be one that no other thread must touch.
+sub _own_dispatcher {
+    my ( $self, $method ) = @_;
+    my $dispatcher = $self->_dispatcher_of($method);
+    $self->_is_of_another_thread
+      and
+      ZooKeeper::Error::_raise( $method, undef, ZINVALIDSTATE, q(a handle can't be used in another thread) );
+    return $dispatcher;
 }
 
 # A new session for this object; the one that was is closed.
@@ -180,20 +196,22 @@ sub _open {
 sub _watch_session {
     my ($self) = @_;
     my $former = delete $self->{_session_watcher};
-    $self->remove_watcher($former) if $former;
-    my $cb = $self->_watcher // return 0;
-    $self->{_session_watcher} = $self->create_watcher( '', $cb, type => 'default', handle => $self );
-    return $self->{_session_watcher}->id;
+    $self->dispatcher->remove_watcher($former) if $former;
+    my $cb      = $self->_watcher // return 0;
+    my $watcher = $self->dispatcher->create_watcher( '', $cb, type => 'default', handle => $self );
+    $self->{_session_watcher} = $watcher;
+    return $watcher->id;
 }
 
 # Watchers end with the session. Others may go on using the dispatcher.
 sub _drop_watchers {
     my ($self) = @_;
     delete $self->{_session_watcher};
-    for my $watcher ( $self->get_watchers ) {
+    my $dispatcher = $self->dispatcher;
+    for my $watcher ( $dispatcher->get_watchers ) {
         next if !$watcher->_handle || $watcher->_handle != $self;
         $watcher->_forgotten;
-        $self->remove_watcher($watcher);
+        $dispatcher->remove_watcher($watcher);
     }
     return;
 }

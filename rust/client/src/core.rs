@@ -368,7 +368,8 @@ impl Core {
     }
 
     fn receive(&mut self, now: Time) {
-        BUFFER.with(|buffer| {
+        // Without a buffer the thread is at its very end, and nobody wants an answer any more.
+        let _ = BUFFER.try_with(|buffer| {
             let buffer = &mut *buffer.borrow_mut();
             for _ in 0..READS_AT_ONCE {
                 let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return };

@@ -3,7 +3,7 @@
 use crate::clock;
 use crate::core::Core;
 use crate::forking::{Inherited, Registered};
-use crate::handle::Handle;
+use crate::handle::{Handle, Ticket};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::{eventfd, EventfdFlags, Timespec};
 use rustix::io::Errno;
@@ -83,21 +83,24 @@ impl Engine {
     /// Ends all live sessions, so that their ephemeral nodes go at once; waits at most `within` for
     /// the servers' answers, in all.
     pub fn shutdown(&self, within: Duration) {
-        let until = clock::now() + within;
-        let cores: Vec<SharedCore> =
-            self.shared.agenda().handles.values().filter_map(Weak::upgrade).collect();
-        let closing: Vec<_> = cores
-            .into_iter()
-            .map(|core| {
-                let handle = Handle::of(core);
-                let ticket = handle.close(until.since(clock::now()));
-                (handle, ticket)
-            })
-            .collect();
-        for (handle, ticket) in closing {
+        for (handle, ticket) in self.farewell(within) {
             // That it was closed is all there is to learn.
             let _ = handle.wait(ticket);
         }
+    }
+
+    /// The first half of [`shutdown`](Self::shutdown): tells the servers, and gives the calls to wait
+    /// for. It works in threads whose local storage has gone, waiting doesn't.
+    pub fn farewell(&self, within: Duration) -> Vec<(Handle, Ticket)> {
+        let until = clock::now() + within;
+        let cores: Vec<SharedCore> =
+            self.shared.agenda().handles.values().filter_map(Weak::upgrade).collect();
+        let close = |core| {
+            let handle = Handle::of(core);
+            let ticket = handle.close(until.since(clock::now()));
+            (handle, ticket)
+        };
+        cores.into_iter().map(close).collect()
     }
 }
 

@@ -174,6 +174,14 @@ fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
     }
 }
 
+/// The same for a method that has nothing to say in such an ithread, where nobody feeds the object.
+fn own_channel(perl: Perl, call: Call, method: &str) -> &'static Channel {
+    match channel(perl, call, method) {
+        Some(channel) => channel,
+        None => Thrown::of_another_thread(perl, method, "channel").throw(perl),
+    }
+}
+
 callback! {
     /// `ZooKeeper::Channel->new`
     fn new(perl, _cv: *mut sys::CV) {
@@ -204,10 +212,7 @@ callback! {
     /// `$channel->send(@scalars)`
     fn send(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let Some(channel) = channel(perl, call, "send") else {
-            Thrown::croak(perl, "send: a channel can't be used in another thread").throw(perl)
-        };
-        let queue = channel.queue();
+        let queue = own_channel(perl, call, "send").queue();
         // With signals blocked: a jump out of the middle of a push would block the queue for ever.
         let pushed = guarded(|| {
             for index in 1..call.items {
@@ -226,11 +231,11 @@ callback! {
     /// `$channel->recv`: the oldest item, undef when there is none.
     fn recv(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let item = channel(perl, call, "recv").and_then(|c| c.queue().pop().map(|i| (i, c)));
-        let sv = match item {
+        let channel = own_channel(perl, call, "recv");
+        let sv = match channel.queue().pop() {
             None => perl.undef(),
-            Some((Item::Scalar(QueuedSv(sv)), _)) => sv.mortal(perl),
-            Some((Item::Delivery(Delivery::Watch { watcher, event }), channel)) => {
+            Some(Item::Scalar(QueuedSv(sv))) => sv.mortal(perl),
+            Some(Item::Delivery(Delivery::Watch { watcher, event })) => {
                 event_hash(perl, watcher, &event, channel.utf8.get())
             }
         };
@@ -252,7 +257,7 @@ callback! {
     /// `$channel->_fd`: readable while there is an item.
     fn fd(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let fd = channel(perl, call, "_fd").map_or(-1, |c| c.queue().as_raw_fd());
+        let fd = own_channel(perl, call, "_fd").queue().as_raw_fd();
         let sv = perl.new_integer(fd.into()).mortal(perl);
         perl.leave_with(call, sv);
     }

@@ -189,12 +189,8 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     };
     let channel = match perl.attached::<Channel>(channel) {
         Found::Live(channel) => channel,
+        Found::Inert => return Err(Thrown::of_another_thread(perl, "new", "dispatcher")),
         Found::Nothing => return Err(Thrown::croak(perl, "new: channel must be a ZooKeeper::Channel")),
-        // That of the dispatcher: such is the reopen of a handle that the thread has inherited.
-        Found::Inert => {
-            let words = "new: a dispatcher can't be used in another thread, which needs a handle of its own";
-            return Err(Thrown::croak(perl, words));
-        }
     };
     if hosts.is_reference() || !hosts.is_defined() {
         return Err(Thrown::croak(perl, "new: hosts must be a string"));

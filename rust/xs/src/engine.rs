@@ -8,7 +8,7 @@ use once_cell::sync::OnceCell;
 use std::io;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicPtr, Ordering};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use zk_client::Engine;
 
@@ -45,14 +45,34 @@ pub(crate) fn engine() -> io::Result<&'static Arc<Engine>> {
     })
 }
 
+/// The engine, if there is one.
+fn current() -> Option<&'static Arc<Engine>> {
+    // SAFETY: as in engine().
+    unsafe { CURRENT.load(Ordering::Acquire).as_ref() }.and_then(OnceCell::get)
+}
+
 /// In a forked child: the parent's engine is not ours. An atomic store only.
 pub(crate) fn forget() {
     CURRENT.store(null_mut(), Ordering::Release);
 }
 
-/// Has the sessions closed that are still open when the program's interpreter ends.
+/// Has the sessions closed that are still open when the program ends.
 pub(crate) fn at_exit(perl: Perl) {
+    static ONCE: Once = Once::new();
     perl.at_exit(Some(end));
+    ONCE.call_once(|| {
+        // SAFETY: a function of this library, which perl never unloads.
+        unsafe { libc::atexit(end_of_process) };
+    });
+}
+
+/// Called by the C library. Nothing is left to do if the interpreter has ended in good order; but
+/// when an ithread calls `exit`, it has not.
+extern "C" fn end_of_process() {
+    if let Some(engine) = current() {
+        // Told, and not waited for: this thread has lost its local storage by now.
+        let _ = guarded(|| std::mem::forget(engine.farewell(FAREWELL)));
+    }
 }
 
 callback! {
@@ -63,12 +83,7 @@ callback! {
         if !is_main(perl) {
             return;
         }
-        let slot = CURRENT.load(Ordering::Acquire);
-        if slot.is_null() {
-            return;
-        }
-        // SAFETY: as in engine().
-        if let Some(engine) = unsafe { &*slot }.get() {
+        if let Some(engine) = current() {
             let _ = guarded(|| {
                 engine.shutdown(FAREWELL);
                 parted();

@@ -69,7 +69,8 @@ pub(crate) fn install_hook() {
                 Some(at) => format!("{words} ({}:{})", at.file(), at.line()),
                 None => words,
             };
-            SAID.with_borrow_mut(|said| *said = text);
+            // A thread at its very end has nowhere to keep it.
+            let _ = SAID.try_with(|said| said.replace(text));
         }));
     });
 }

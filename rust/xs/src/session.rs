@@ -25,6 +25,7 @@ pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::_last_zxid", Some(last_zxid)),
     (c"ZooKeeper::_default_watcher", Some(default_watcher)),
     (c"ZooKeeper::_forget_watcher", Some(forget_watcher)),
+    (c"ZooKeeper::_is_of_another_thread", Some(is_of_another_thread)),
 ];
 
 /// Asks the handle something. In a forked child or another thread there is no handle to ask, and
@@ -221,5 +222,17 @@ callback! {
             Err(thrown) => thrown.throw(perl),
         }
         perl.leave(call, 0);
+    }
+}
+
+callback! {
+    /// `_is_of_another_thread`: the object is a copy that came into being with an ithread.
+    fn is_of_another_thread(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        match perl.attached::<Attached>(perl.argument(call, 0)) {
+            Found::Nothing => Thrown::not_initialised(perl, "handle", "ZooKeeper").throw(perl),
+            Found::Inert => perl.leave_with(call, perl.boolean(true)),
+            Found::Live(_) => perl.leave_with(call, perl.boolean(false)),
+        }
     }
 }

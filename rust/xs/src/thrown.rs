@@ -42,6 +42,11 @@ impl Thrown {
         Thrown::croak(perl, &format!("{op}: not an initialised {class} object"))
     }
 
+    /// The object is a copy that came into being with an ithread.
+    pub(crate) fn of_another_thread(perl: Perl, op: &str, what: &str) -> Thrown {
+        Thrown::croak(perl, &format!("{op}: a {what} can't be used in another thread"))
+    }
+
     /// A bug of ours.
     pub(crate) fn panic(perl: Perl, _: Panicked) -> Thrown {
         let words = last_panic();
