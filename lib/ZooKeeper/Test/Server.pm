@@ -185,13 +185,24 @@ sub lose_connection {
     my $id      = _client_id($zk);
     my $at      = $self->_holder($id) // croak 'no server has a connection of this session';
     my $timeout = ref $zk && eval { $zk->session_timeout } || 10_000;
+    delete $self->{taken}{ $id->{client_id} };    # if it is still there, it is none of the client's
+    my @ports   = $self->_client_ports( $id, $at );
     my $session = ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, $timeout )
       // croak "server $at did not take the session over";
     croak 'the session has expired' if defined $session->{timeout} && !$session->{timeout};
 
 # The server closes it when the client comes back. Closing it here could be noticed just after that, and would
-# have the server forget which connection is the session's: it could not be lost a second time.
+# have the server forget which connection is the session's.
     $self->{taken}{ $id->{client_id} } = $session->{socket};
+
+# It also forgets when a client comes back faster than it deals with this: there are two connections then, and
+# the older one stays. A client in this process can lose it all the same.
+    my $deadline = Time::HiRes::time() + 5;
+    while ( my @left = _common( \@ports, [ $self->_client_ports( $id, $at ) ] ) ) {
+        ZooKeeper::Test::Server::Wire::cut( $_, $self->port($at) ) for @left;
+        croak "server $at does not let go of the connection" if Time::HiRes::time() > $deadline;
+        _pause_briefly();
+    }
     return 1;
 }
 
@@ -318,13 +329,26 @@ sub _clear_away {
     return;
 }
 
-# The server to which this session is connected. `cons` has a line for each
-# connection, with the session id in hexadecimal.
+# The server to which this session is connected.
 sub _holder {
     my ( $self, $id ) = @_;
-    my $sid  = sprintf 'sid=0x%x', $id->{client_id};
-    my ($at) = grep { ( $self->four_letter( $_, 'cons' ) // '' ) =~ /\b$sid,/ } $self->_answering;
+    my ($at) = grep { $self->_client_ports( $id, $_ ) } $self->_answering;
     return $at;
+}
+
+# The client's ports of this session's connections to a server. `cons` has a line for each connection of the server,
+# with the session id in hexadecimal.
+sub _client_ports {
+    my ( $self, $id, $i ) = @_;
+    my $sid = sprintf 'sid=0x%x', $id->{client_id};
+    return map { /\b$sid,/ && m{/[\d.]+:(\d+)\[} ? $1 : () } split /\n/,
+      $self->four_letter( $i, 'cons' ) // '';
+}
+
+sub _common {
+    my ( $one, $other ) = @_;
+    my %in = map { $_ => 1 } @$other;
+    return grep { $in{$_} } @$one;
 }
 
 sub _client_id {

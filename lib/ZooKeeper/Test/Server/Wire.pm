@@ -52,6 +52,19 @@ sub resume {
     return { timeout => $timeout, socket => $socket };
 }
 
+# Ends the connection between these ports, if it is one of this process.
+sub cut {
+    my ( $own, $server ) = @_;
+    opendir my $dir, '/proc/self/fd' or return;
+    for my $fd ( grep { /\A\d+\z/ } readdir $dir ) {
+        open my $socket, '+<&', $fd or next;    # a copy: closing it ends nothing
+        my @ports = map { $_ && length == 16 ? ( unpack_sockaddr_in $_ )[0] : 0 } getsockname $socket,
+          getpeername $socket;
+        shutdown $socket, 2 if $ports[0] == $own && $ports[1] == $server;
+    }
+    return;
+}
+
 # Below the range from which the kernel takes the source ports of outgoing
 # connections: there, a client that tries to connect to a server which is down
 # could be given its port, and the server would find it in use. All are held until
