@@ -28,7 +28,7 @@ sub four_letter {
     return length $text ? $text : undef;
 }
 
-# Takes the session over by a connection of its own, which ends with this call:
+# Takes the session over by a connection of its own, which it returns as {socket}:
 # the server drops the connection that had it. Returns {timeout} as negotiated, 0
 # for a session that is no more; {dropped} if the session was taken back before the
 # answer came; nothing if the server did not answer. With $close, ends the session.
