@@ -12,7 +12,8 @@ our @CARP_NOT = qw(ZooKeeper AnyEvent::CondVar AnyEvent::CondVar::Base);
 sub wait {
     my ( $self, $seconds ) = @_;
     my $limit = seconds( 'wait', $seconds );
-    my $done  = AnyEvent->condvar;
+    $self->fd;               # dies in another thread than its own, where the loop must not run
+    my $done = AnyEvent->condvar;
     AnyEvent->now_update;    # the loop's clock stands still while it does not run
     my $timer =
       defined $limit && AnyEvent->timer( after => $limit, cb => sub { $done->send if !$done->ready } );
@@ -22,9 +23,13 @@ sub wait {
 
 sub attach_loop {
     my ($self) = @_;
-    my $io = AnyEvent->io( fh => $self->fd, poll => 'r', cb => $self->on_readable );
-    return sub { undef $io };
+    my $io     = AnyEvent->io( fh => $self->fd, poll => 'r', cb => $self->on_readable );
+    my $holder = bless [$io], 'ZooKeeper::Dispatcher::AnyEvent::Holder';
+    return sub { undef $holder };
 }
+
+# A thread copies every closure with what it holds, and EV can't deal with copies of its objects.
+sub ZooKeeper::Dispatcher::AnyEvent::Holder::CLONE_SKIP { return 1 }
 
 1;
 

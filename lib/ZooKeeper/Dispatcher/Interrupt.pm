@@ -15,6 +15,7 @@ END { $_ && $_->channel->_signal for values %attached }
 
 sub wait {
     my ( $self, $seconds ) = @_;
+    $self->channel->_fd;           # dies in another thread than its own
     $self->_async->scope_block;    # between a look at the channel and the wait nobody else may dispatch
     return $self->SUPER::wait($seconds);
 }
