@@ -22,9 +22,9 @@ has default_acl     => ( is => 'ro', default => sub { ZOO_OPEN_ACL_UNSAFE } );
 has utf8            => ( is => 'ro', default => 0 );
 has read_only       => ( is => 'ro', default => 0 );
 has request_timeout => ( is => 'ro' );
-has jute_maxbuffer  => ( is => 'ro', default  => 1_048_575 );
-has dispatcher      => ( is => 'ro', default  => sub { ZooKeeper::Settings::default_dispatcher() } );
-has _watcher        => ( is => 'rw', init_arg => 'watcher' );
+has jute_maxbuffer  => ( is => 'ro',   default => 1_048_575 );
+has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
+has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
 # create, delete, exists, get, set, get_children, get_acl, set_acl, add_auth
 ZooKeeper::Methods::install(__PACKAGE__);
@@ -67,7 +67,7 @@ sub watcher {
     return $self->_watcher if !@new;
     defined $new[0] && !ZooKeeper::Arguments::is_callable( $new[0] )
       and ZooKeeper::Error::_croak('watcher: the watcher must be a code reference');
-    $self->_watcher( $new[0] );
+    $self->_set_watcher( $new[0] );
     $self->_default_watcher( $self->_watch_session ) if $self->state != ZOO_NOTCONNECTED_STATE;
     return $new[0];
 }
@@ -117,7 +117,6 @@ sub reopen {
     if ( exists $arg->{ignore_session_events} ) {
         $self->ignore_session_events( delete $arg->{ignore_session_events} );
     }
-    $self->_watcher( delete $arg->{watcher} ) if exists $arg->{watcher};
     @{$self}{ keys %$arg } = values %$arg;
     $self->_open($resume);
     return;

@@ -69,6 +69,20 @@ subtest 'new: arguments as a list or one hash ref' => sub {
         return $self->ensure_path( $self->prefix . "/$name", value => $value );
     }
 
+    package WithDefaults;
+    use Moo;
+    extends 'ZooKeeper';
+    has '+hosts'          => ( default => sub { $hosts } );
+    has '+timeout'        => ( default => 7_000 );
+    has '+default_acl'    => ( default => sub { ZooKeeper::Constants::ZOO_CREATOR_ALL_ACL } );
+    has '+authentication' => ( default => sub { [ digest => 'own:pw' ] } );
+    has '+dispatcher'     => ( default => 'Pipe' );
+    has '+watcher' => (
+        default => sub {
+            sub { push our @seen, @_ }
+        }
+    );
+
     package Counting;
     use Moo::Role;
     has calls => ( is => 'rw', default => 0 );
@@ -100,6 +114,22 @@ subtest 'package ZooKeeper: a Moo class' => sub {
     $one->exists($base);
     is $one->calls, 1, 'a role applied to one object';
     like thrown { Prefixed->new( hosts => $hosts ) }, qr/prefix/, 'what a subclass requires is required';
+};
+
+subtest 'package ZooKeeper: a subclass may have defaults of its own' => sub {
+    my $zk = WithDefaults->new;
+    $zk->create("$base/own");
+    is_deeply $zk->get_acl("$base/own")->[0]{id} =~ s/:.*//r, 'own', 'hosts, default_acl, authentication';
+    $zk->delete("$base/own");
+    is $zk->session_timeout, 7_000, 'timeout';
+    isa_ok $zk->dispatcher, 'ZooKeeper::Dispatcher::Pipe', 'dispatcher';
+    next_events( $zk, \@WithDefaults::seen, 1 );
+    is $WithDefaults::seen[0]{state}, ZOO_CONNECTED_STATE, 'watcher';
+    my @later;
+    $zk->watcher( sub { push @later, @_ } );
+    $server->lose_connection($zk);
+    is next_events( $zk, \@later, 2 ), 2, 'which can be set as any other';
+    is( WithDefaults->new( timeout => 6_000 )->timeout, 6_000, 'an argument comes first' );
 };
 
 subtest 'new: returns before the connection is up; a blocking call waits for it' => sub {

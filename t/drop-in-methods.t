@@ -198,6 +198,21 @@ subtest 'exists, get, get_children: watcher' => sub {
     dies_plainly( $error, 'get: the watcher must be a code reference', $line, 'no code ref' );
 };
 
+subtest 'a named argument that is undef counts as not given' => sub {
+    my $path = node();
+    my @all  = map { $_ => undef } qw(acl buffer_length ephemeral persistent sequential value);
+    is $zk->create( "$path-undef", @all ),    "$path-undef", 'create';
+    is $zk->ensure_path( "$path/x/y", @all ), "$path/x/y",   'ensure_path';
+    is_deeply scalar $zk->get_acl($_), ZOO_OPEN_ACL_UNSAFE, "acl of $_"
+      for "$path-undef", "$path/x", "$path/x/y";
+    is scalar $zk->get( $path, watcher => undef, buffer_length => undef ), undef, 'get';
+    ok $zk->exists( $path, watcher => undef ), 'exists';
+    is scalar $zk->get_children( $path, watcher => undef ), 1, 'get_children';
+    is_deeply [ $zk->add_auth( 'digest', 'a:b', watcher => undef ) ], [], 'add_auth';
+    is_deeply [ $zk->get_watchers( path => $path ), $zk->get_watchers( type => 'add_auth' ) ], [],
+      'no watcher is made of undef';
+};
+
 subtest 'get_acl: scalar: array ref of {id, scheme, perms}; list: (acl, stat)' => sub {
     my $path = node();
     my ( $scalar, $list ) = contexts( sub { $zk->get_acl($path) } );

@@ -45,7 +45,7 @@ sub for_new {
 # What a subclass has defaults for: checked as if it had been given.
 sub settle {
     my ($self) = @_;
-    my %arg = map { $_ => $self->$_ } grep { !/\A(?:client_id|ignore_session_events|watcher)\z/ } keys %CHECK;
+    my %arg = map { $_ => $self->$_ } grep { !/\A(?:client_id|ignore_session_events)\z/ } keys %CHECK;
     ZooKeeper::Error::_croak('new: hosts is required') if !defined $arg{hosts};
     my %checked = _checked( 'new', $arg{hosts}, %arg );
     @{$self}{ keys %checked } = values %checked;
