@@ -24,7 +24,7 @@ use lib "$Bin/lib";
 
 use AnyEvent;
 use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry if_there
-  create_protected children comes_after number when_gone);
+  make_path create_protected children comes_after number when_gone);
 use Recipe::Command qw(run_while);
 use ZooKeeper::Constants;
 
@@ -55,7 +55,7 @@ exit exit_status( $status || stopped() || 0 );
 # its own node, so that each wakes once and can't miss it, and writes the last number to PATH, so that nobody is let in
 # twice and the next round knows where it begins.
 sub enter {
-    retry( $zk, sub { $zk->ensure_path($path) } );
+    make_path( $zk, $path );
     my $mine = create_protected( $zk, $path, 'party', '' );
     while (1) {
         $bell = AE::cv;

@@ -27,7 +27,7 @@ use lib "$Bin/lib";
 
 use AnyEvent;
 use Recipe qw(command_line stop stopped connect_to in_sessions finish retry if_there gone
-  create_protected ahead_of when_gone confirm);
+  make_path create_protected ahead_of when_gone confirm);
 use Sys::Hostname qw(hostname);
 
 $| = 1;
@@ -47,7 +47,7 @@ finish($zk);    # with the session goes the node: the next one leads
 exit 0;
 
 sub stand {
-    retry( $zk, sub { $zk->ensure_path($path) } );
+    make_path( $zk, $path );
     my $node = create_protected( $zk, $path, 'candidate', $name );
     while ( defined( my $ahead = ahead_of( $zk, $node ) ) ) {
         $bell = AE::cv;

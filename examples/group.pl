@@ -21,7 +21,8 @@ use warnings;
 use FindBin qw($Bin);
 use lib "$Bin/lib";
 
-use Recipe qw(command_line stop connect_to in_sessions finish retry if_there gone create_protected children);
+use Recipe
+  qw(command_line stop connect_to in_sessions finish retry if_there gone make_path create_protected children);
 
 $| = 1;
 my ( $option, $hosts, $path, $name ) = command_line( { 'list' => 0 }, 0, 1 );
@@ -37,14 +38,14 @@ finish($zk);    # with the session goes the node
 exit 0;
 
 sub list {
-    retry( $zk, sub { $zk->ensure_path($path) } );
+    make_path( $zk, $path );
     print map { "$_\n" } grep { defined } map { name_of($_) } children( $zk, $path, 'member' );
     return;
 }
 
 # Joins, and watches on: a watch fires once.
 sub take_part {
-    retry( $zk, sub { $zk->ensure_path($path) } );
+    make_path( $zk, $path );
     my $node = defined $name && create_protected( $zk, $path, 'member', $name );
     while (1) {
         my $changed;

@@ -25,7 +25,7 @@ use lib "$Bin/lib";
 
 use AnyEvent;
 use Recipe qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry gone
-  create_protected ahead_of when_gone confirm);
+  make_path create_protected ahead_of when_gone confirm);
 use Recipe::Command qw(run_while);
 use Sys::Hostname   qw(hostname);
 
@@ -52,7 +52,7 @@ exit exit_status($status);
 
 # Returns the node that has the lock.
 sub acquire {
-    retry( $zk, sub { $zk->ensure_path($path) } );
+    make_path( $zk, $path );
     my $node = create_protected( $zk, $path, 'lock', hostname() . " $$" );
     while ( defined( my $ahead = ahead_of( $zk, $node ) ) ) {
         $bell = AE::cv;

@@ -57,11 +57,12 @@ subtest 'wrong usage is told' => sub {
     my $hosts = $server->hosts;
     my @cases = (
         [ 0,  qr{\AA double barrier.*^ +perl .*examples/barrier\.pl}ms, '--help' ],
-        [ 64, qr/too few arguments/,     $hosts,      $top ],
-        [ 64, qr/COUNT must be a whole/, $hosts,      $top,  'all' ],
-        [ 64, qr/COUNT must be a whole/, $hosts,      $top,  0 ],
-        [ 64, qr/PATH must look like/,   $hosts,      '/a/', 2 ],
-        [ 69, qr/no connection to/,      '--timeout', 500,   '127.0.0.1:1', $top, 2 ],
+        [ 64, qr/too few arguments/,     $hosts,          $top ],
+        [ 64, qr/COUNT must be a whole/, $hosts,          $top,  'all' ],
+        [ 64, qr/COUNT must be a whole/, $hosts,          $top,  0 ],
+        [ 64, qr/PATH must look like/,   $hosts,          '/a/', 2 ],
+        [ 1,  qr/chroot/,                "${hosts}/none", $top,  2 ],
+        [ 69, qr/no connection to/,      '--timeout',     500,   '127.0.0.1:1', $top, 2 ],
     );
     for my $case (@cases) {
         my ( $code, $message, @arguments ) = @$case;

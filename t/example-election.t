@@ -53,10 +53,11 @@ subtest 'wrong usage is told' => sub {
     my @cases = (
         [ 0,  qr{\AElects a leader.*^ +perl .*examples/election\.pl}ms, '--help' ],
         [ 64, qr/too few arguments/,                                    $hosts ],
-        [ 64, qr/too many arguments/,          $hosts,      $top, qw(anna bert) ],
-        [ 64, qr/--every must be more than 0/, '--every',   -1,   $hosts, $top ],
-        [ 64, qr/PATH must look like/,         $hosts,      '/' ],
-        [ 69, qr/no connection to/,            '--timeout', 500, '127.0.0.1:1', $top ],
+        [ 64, qr/too many arguments/,          $hosts,          $top, qw(anna bert) ],
+        [ 64, qr/--every must be more than 0/, '--every',       -1,   $hosts, $top ],
+        [ 64, qr/PATH must look like/,         $hosts,          '/' ],
+        [ 1,  qr/chroot/,                      "${hosts}/none", $top ],
+        [ 69, qr/no connection to/,            '--timeout',     500, '127.0.0.1:1', $top ],
     );
     for my $case (@cases) {
         my ( $code, $message, @arguments ) = @$case;

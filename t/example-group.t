@@ -41,11 +41,12 @@ subtest 'wrong usage is told' => sub {
     my $hosts = $server->hosts;
     my @cases = (
         [ 0,  qr{\AGroup membership.*^ +perl .*examples/group\.pl}ms, '--help' ],
-        [ 64, qr/too few arguments/,             '--list',    $hosts ],
-        [ 64, qr/too many arguments/,            $hosts,      $top, qw(anna bert) ],
-        [ 64, qr/--timeout must be more than 0/, '--timeout', -1,   $hosts, $top ],
-        [ 64, qr/PATH must look like/,           $hosts,      '/a//b' ],
-        [ 69, qr/no connection to/,              '--timeout', 500, '127.0.0.1:1', $top ],
+        [ 64, qr/too few arguments/,             '--list',        $hosts ],
+        [ 64, qr/too many arguments/,            $hosts,          $top, qw(anna bert) ],
+        [ 64, qr/--timeout must be more than 0/, '--timeout',     -1,   $hosts, $top ],
+        [ 64, qr/PATH must look like/,           $hosts,          '/a//b' ],
+        [ 1,  qr/chroot/,                        "${hosts}/none", $top ],
+        [ 69, qr/no connection to/,              '--timeout',     500, '127.0.0.1:1', $top ],
     );
     for my $case (@cases) {
         my ( $code, $message, @arguments ) = @$case;

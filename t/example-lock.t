@@ -43,12 +43,13 @@ sub lock_by {
 subtest 'wrong usage is told' => sub {
     my @cases = (
         [ 0,  qr{\ARuns a command under a lock.*^ +perl .*examples/lock\.pl}ms, '--help' ],
-        [ 64, qr/too few arguments/,              $hosts,        $top ],
-        [ 64, qr/Unknown option: waiting/,        '--waiting',   1,         $hosts, $top, 'true' ],
-        [ 64, qr{"long" invalid for option wait}, '--wait',      'long',    $hosts, $top, 'true' ],
-        [ 64, qr/--timeout must be more than 0/,  '--timeout',   0,         $hosts, $top, 'true' ],
-        [ 64, qr/PATH must look like/,            $hosts,        'locks/x', 'true' ],
-        [ 64, qr/port 0/,                         '127.0.0.1:0', $top,      'true' ],
+        [ 64, qr/too few arguments/,              $hosts,          $top ],
+        [ 64, qr/Unknown option: waiting/,        '--waiting',     1,         $hosts, $top, 'true' ],
+        [ 64, qr{"long" invalid for option wait}, '--wait',        'long',    $hosts, $top, 'true' ],
+        [ 64, qr/--timeout must be more than 0/,  '--timeout',     0,         $hosts, $top, 'true' ],
+        [ 64, qr/PATH must look like/,            $hosts,          'locks/x', 'true' ],
+        [ 64, qr/port 0/,                         '127.0.0.1:0',   $top,      'true' ],
+        [ 1,  qr/chroot/,                         "${hosts}/none", $top,      'true' ],
         [
             69, qr/no connection to 127\.0\.0\.1:1 within 0\.5 s/,
             '--timeout', 500, '127.0.0.1:1', $top, 'true'

@@ -3,7 +3,7 @@ package Recipe;
 # What the recipes beside this directory share: the command line, calls that outlive a
 # lost connection, and queues of nodes that number themselves.
 #
-# All of it belongs into the main program, not into callbacks: it waits by running the
+# All of it belongs in the main program, not into callbacks: it waits by running the
 # event loop, and a loop can't be entered twice. A callback only says that there is
 # news; whoever waits for it goes on and looks.
 use strict;
@@ -19,7 +19,7 @@ use ZooKeeper;
 use ZooKeeper::Constants;
 
 our @EXPORT_OK = qw(command_line fail stop stopped exit_status connect_to in_sessions finish retry if_there
-  is_lost gone create_protected children in_order comes_after number ahead_of when_gone confirm);
+  is_lost gone make_path create_protected children in_order comes_after number ahead_of when_gone confirm);
 
 # Exit codes as in sysexits.h, and beyond them.
 use constant { USAGE => 64, UNAVAILABLE => 69, NOT_IN_TIME => 75, LOST => 76 };
@@ -64,9 +64,14 @@ sub command_line {
 # The end of the program, with a message.
 sub fail {
     my ( $status, @message ) = @_;
-    my $text = join( '', @message ) =~ s/(?: at \S+ line \d+\.)?\n*\z//r;
-    print STDERR File::Basename::basename($0), ": $text\n";
+    print STDERR File::Basename::basename($0), ': ', _without_line( join '', @message ), "\n";
     exit $status;
+}
+
+# A message is for whoever runs the program, and need not say where in it.
+sub _without_line {
+    my ($message) = @_;
+    return $message =~ s/(?: at (?:(?! at ).)+ line [0-9]+\.)?\n*\z//sr;
 }
 
 sub _help {
@@ -129,7 +134,7 @@ sub in_sessions {
         my $error = $@;
         last              if defined $stopped;
         fail( 1, $error ) if !is_lost($error);
-        $told->( $error =~ s/(?: at \S+ line \d+\.)?\n\z//r );
+        $told->( _without_line($error) );
         $zk->reopen;
     }
     return;
@@ -200,20 +205,28 @@ sub _passes {
       && ( $error->is_connection_loss || $error->is_retryable || $error == ZOPERATIONTIMEOUT );
 }
 
-# Returns true once there is a connection, or will not be any more: the next call says why. Or the program is to end.
+# Returns true once there is a connection, or will not be any more (the next call says why), or the program is to end.
+# An event ends a wait; otherwise it looks once a second, for a signal that the loop has taken.
 sub _wait_for_connection {
     my ( $zk, $seconds ) = @_;
     my $end = defined $seconds ? time + $seconds : undef;
     until ( $zk->is_connected || $zk->is_unrecoverable || defined $stopped ) {
         my $left = defined $end ? $end - time : 1;
         return if $left <= 0;
-        $zk->wait( $left < 1 ? $left : 1 )
-          ;    # an event ends it; the second is for signals that a loop has taken
+        $zk->wait( $left < 1 ? $left : 1 );
     }
     return 1;
 }
 
 # --- Nodes that number themselves
+
+# The node that the others are below, kept for whoever comes later.
+sub make_path {
+    my ( $zk, $path ) = @_;
+    if_there( $zk, sub { $zk->ensure_path($path) } )
+      or fail( 1, "$path can't be made: HOSTS name a chroot that is not there" );
+    return;
+}
 
 # Creates PARENT/KIND.ID.NUMBER, ephemeral, exactly once. The answer may be lost with the connection, and the
 # node be there all the same: without a name to know it by it would be nobody's, and stay at the head of the queue as
@@ -248,7 +261,8 @@ sub children {
 # Sorts names by their numbers.
 sub in_order {
     my (@names) = @_;
-    return sort { _distance( number($b), number($a) ) } @names;
+    my @sorted = sort { _distance( number($b), number($a) ) } @names;
+    return @sorted;
 }
 
 sub comes_after {
