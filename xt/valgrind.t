@@ -69,8 +69,8 @@ sub clean {
     my $result = memcheck(@command);
     is $result->{status}, 0, "$name ends well" or diag $result->{output};
     is_deeply $result->{findings}, [], '... without a finding' or diag join "\n", @{ $result->{findings} };
-    note sprintf '%d s, programs and children: %d, leaks of others: %d', time - $start,
-      @$result{qw(programs others)};
+    note sprintf '%d s; programs and children: %d, leaks of others: %d, known of perl: %d', time - $start,
+      @$result{qw(programs others known)};
     return $result;
 }
 
