@@ -51,14 +51,19 @@ on build => sub {
 
 on test => sub {
     requires 'Test::More' => '0.98';
+    requires 'B';
     requires 'Cwd';
+    requires 'Digest::SHA';
     requires 'Encode';
     requires 'ExtUtils::MakeMaker' => '6.64';
     requires 'File::Basename';
     requires 'File::Copy';
     requires 'File::Find';
+    requires 'IO::Select';
     requires 'IO::Socket::INET';
     requires 'IPC::Open2';
+    requires 'JSON::PP';
+    requires 'MIME::Base64';
     requires 'Tie::Array';
     requires 'Tie::Hash';
     recommends 'Async::Interrupt';    # the dispatchers are tested with what is there
