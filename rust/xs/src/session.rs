@@ -226,13 +226,11 @@ callback! {
 }
 
 callback! {
-    /// `_is_of_another_thread`: the object is a copy that came into being with an ithread.
+    /// `_is_of_another_thread`: the object is a copy that came into being with an ithread. (One that
+    /// has no session yet is not: a subclass may look at its attributes before.)
     fn is_of_another_thread(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        match perl.attached::<Attached>(perl.argument(call, 0)) {
-            Found::Nothing => Thrown::not_initialised(perl, "handle", "ZooKeeper").throw(perl),
-            Found::Inert => perl.leave_with(call, perl.boolean(true)),
-            Found::Live(_) => perl.leave_with(call, perl.boolean(false)),
-        }
+        let copied = matches!(perl.attached::<Attached>(perl.argument(call, 0)), Found::Inert);
+        perl.leave_with(call, perl.boolean(copied));
     }
 }
