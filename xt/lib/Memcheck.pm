@@ -13,7 +13,10 @@ use warnings;
 use Exporter   qw(import);
 use File::Temp ();
 
-our @EXPORT_OK = qw(memcheck memcheck_unavailable);
+our @EXPORT_OK = qw(limited memcheck memcheck_unavailable);
+
+# Seconds for one command. What corrupts memory may well never end.
+my $LIMIT = 600;
 
 # Deep enough that no frame of ours is cut off.
 my @OPTIONS = qw(
@@ -33,6 +36,12 @@ my @KNOWN = (
     { kind => 'Overlap', object => qr{/auto/Cwd/Cwd\.so\z} },
 );
 
+# A command that ends in time.
+sub limited {
+    my (@command) = @_;
+    return ( qw(timeout --foreground -k 10), $LIMIT, @command );
+}
+
 sub memcheck_unavailable {
     return 'needs valgrind (package valgrind)' if !grep { -x "$_/valgrind" } split /:/, $ENV{PATH};
     return;
@@ -47,8 +56,9 @@ sub memcheck_unavailable {
 #   programs  how many programs and forked children were looked at
 sub memcheck {
     my (@command) = @_;
-    my $dir       = File::Temp->newdir;
-    my @valgrind  = ( 'valgrind', @OPTIONS, "--trace-children-skip=$OTHERS", "--xml-file=$dir/%p.xml" );
+    my $dir = File::Temp->newdir;
+    my @valgrind =
+      ( limited('valgrind'), @OPTIONS, "--trace-children-skip=$OTHERS", "--xml-file=$dir/%p.xml" );
 
     # With it perl frees all that it has, at the end; without debugging code it takes no notice.
     local $ENV{PERL_DESTRUCT_LEVEL}           = 2;
