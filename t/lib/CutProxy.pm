@@ -4,6 +4,7 @@ use warnings;
 
 use FakeZK;
 use IO::Socket::INET;
+use TestZK qw(wait_for);
 
 # What stands between a client and a server, and loses what it is told to: a connection breaks off before a request has
 # got through, or before its answer has.
@@ -32,38 +33,58 @@ sub client_id {
     return { client_id => $id, passwd => pack 'H*', $passwd };
 }
 
+# Has the server (a ZooKeeper::Test::Server) close the client's connection, and waits until there is a new one.
+sub lose_connection {
+    my ( $self, $server ) = @_;
+    my $connections = grep { /\Asession/ } $self->_notes;
+    $server->lose_connection( $self->client_id );
+    wait_for {
+        $connections < grep { /\Asession/ } $self->_notes
+    }
+    60, 'a new connection';
+    return;
+}
+
 sub _notes {
     my ($self) = @_;
     push @{ $self->{notes} }, $self->{fake}->notes;
     return @{ $self->{notes} };
 }
 
-# One connection, to the end of it.
+# One connection, to the end of it. The first frame of each side opens the session; it may be that a server never
+# answers it, and that the client comes again.
 sub _relay {
     my ( $client, $address, $losses ) = @_;
     my $socket = IO::Socket::INET->new($address) or return;
     my $server = FakeZK::Connection->new($socket);
-    $server->send_frame( $client->frame // return );
-    my $granted = $server->frame // return;
-    my ( undef, $timeout, $id, $passwd ) = unpack 'N N q> N/a*', $granted;
-    $client->note( 'session', $id, unpack 'H*', $passwd ) if $timeout;
-    $client->send_frame($granted);
-
-    my $unanswered;
+    my ( %frames, $unanswered );
     while (1) {
         for my $from ( _readable( $client, $server ) ) {
-            my $frame = $from->frame // return;
-            my ($xid) = unpack 'l>', $frame;
-            if ( $from == $client && @$losses && _kind($frame) eq $losses->[0][0] ) {
+            my $frame    = $from->frame // return;
+            my $is_first = !$frames{$from}++;
+            my ($xid)    = unpack 'l>', $frame;
+            if ($is_first) {
+                _note_session( $client, $frame ) if $from == $server;
+            }
+            elsif ( $from == $server ) {
+                return if defined $unanswered && $xid == $unanswered;
+            }
+            elsif ( @$losses && _kind($frame) eq $losses->[0][0] ) {
                 my ( $kind, $what ) = @{ shift @$losses };
                 $client->note( "lost the $what", $what eq 'answer' ? 'to' : 'to do a', $kind );
                 return if $what eq 'request';
                 $unanswered = $xid;
             }
-            return if $from == $server && defined $unanswered && $xid == $unanswered;
             ( $from == $client ? $server : $client )->send_frame($frame);
         }
     }
+}
+
+sub _note_session {
+    my ( $client, $granted ) = @_;
+    my ( undef, $timeout, $id, $passwd ) = unpack 'N N q> N/a*', $granted;
+    $client->note( 'session', $id, unpack 'H*', $passwd ) if $timeout;
+    return;
 }
 
 sub _kind {
