@@ -58,11 +58,11 @@ sub enter {
     make_path( $zk, $path );
     my $mine = create_protected( $zk, $path, 'party', '' );
     while (1) {
-        $bell = AE::cv;
-        my $told = retry(
+        my $my_bell = $bell = AE::cv;    # the watch may be left over, and ring when nobody waits for it
+        my $told    = retry(
             $zk,
             sub {
-                $zk->get( $mine, watcher => sub { $bell->send } );
+                $zk->get( $mine, watcher => sub { $my_bell->send } );
             }
         );
         if ( length $told ) {
@@ -77,8 +77,7 @@ sub enter {
 sub let_in {
     while (1) {
         my ( $last, $stat ) = retry( $zk, sub { $zk->get($path) } );
-        my $known = qr/\A(?:-?[0-9]+)?\z/;
-        die "$path has data that is not a barrier's\n" if ( $last // '' ) !~ $known;
+        die "$path has data that is not a barrier's\n" if ( $last // '' ) !~ /\A(?:-?[0-9]+)?\z/;
         my @waiting = children( $zk, $path, 'party' );
         @waiting = grep { comes_after( number($_), $last ) } @waiting if length( $last // '' );
         note( scalar @waiting, " of $count are here" );

@@ -32,14 +32,15 @@ my $zk = connect_to( hosts => $hosts, timeout => $option->{timeout}, dispatcher 
 $SIG{$_} = sub { stop( $_[0] ); die "stopped\n" if $^S }
   for qw(INT TERM HUP);
 
-my %here;       # node => name
+# node => name
+my %here;
 in_sessions( $zk, $option->{list} ? \&list : \&take_part, sub { print "! $_[0]\n" if defined $name } );
 finish($zk);    # with the session goes the node
 exit 0;
 
 sub list {
-    make_path( $zk, $path );
-    print map { "$_\n" } grep { defined } map { name_of($_) } children( $zk, $path, 'member' );
+    my @members = if_there( $zk, sub { children( $zk, $path, 'member' ) } );
+    print map { "$_\n" } grep { defined } map { name_of($_) } @members;
     return;
 }
 

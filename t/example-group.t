@@ -66,6 +66,9 @@ subtest 'members come and go' => sub {
     is_deeply [ $list->lines ], [qw(cleo anna bert)], 'and lists them in the order of their coming';
     my @nodes = $zk->get_children($path);
     is scalar @nodes, 3, 'a watcher is no member';
+    my $none = ExampleProgram->start( 'group', '--list', $server->hosts, "$path/none" );
+    is $none->exit_code, 0, '--list of no group';
+    is_deeply [ $none->lines ], [], 'is empty';
 
     # Long before their sessions would expire.
     stops( $is{anna}, 'a member', 'INT' );
