@@ -6,6 +6,9 @@ extends 'ZooKeeper::Dispatcher::Pipe';
 
 our $VERSION = '0.2.0';
 
+# Seconds from one notice that a wait is over to the next.
+my $AGAIN = 0.05;
+
 # A wait within a wait is refused by AnyEvent: Carp then names the user's line.
 our @CARP_NOT = qw(ZooKeeper AnyEvent::CondVar AnyEvent::CondVar::Base);
 
@@ -15,8 +18,10 @@ sub wait {
     $self->fd;               # dies in another thread than its own, where the loop must not run
     my $done = AnyEvent->condvar;
     AnyEvent->now_update;    # the loop's clock stands still while it does not run
-    my $timer =
-      defined $limit && AnyEvent->timer( after => $limit, cb => sub { $done->send if !$done->ready } );
+
+   # Again and again: the exception of a signal handler may hit the callback, and loops keep it to themselves.
+    my $end   = sub { $done->send if !$done->ready };
+    my $timer = defined $limit && AnyEvent->timer( after => $limit, interval => $AGAIN, cb => $end );
     local $self->{_waiting} = sub { $done->send( $_[0] ) };
     return scalar $done->recv;
 }
