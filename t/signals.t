@@ -2,6 +2,7 @@ use strict;
 use warnings;
 use Test::More;
 use lib 't/lib';
+use FakeZK;
 use TestZK;
 
 use POSIX       ();
@@ -100,6 +101,31 @@ subtest 'a call inside a handler' => sub {
     is $inner, 'other', 'and the inner one, of another handle, its own';
 };
 
+subtest 'calls on the same handle inside a handler' => sub {
+    my ( @inner, @seen );
+    $zk->set( $base, 'before' );
+    local $SIG{ALRM} = sub {
+        $server->resume;
+        push @inner, scalar $zk->get( $base, watcher => sub { push @seen, $_[0]{path} } );
+        $zk->set( $base, 'inside' );
+        push @inner, scalar $zk->get($base);
+    };
+    for my $unsafe ( 0, 1 ) {
+        my $action = POSIX::SigAction->new( $SIG{ALRM}, POSIX::SigSet->new );
+        $action->safe( !$unsafe );
+        POSIX::sigaction( POSIX::SIGALRM(), $action );
+        ( @inner, @seen ) = ();
+        $server->pause;
+        setitimer( ITIMER_REAL, 0.2 );
+        is eval { $zk->set( $base, 'outside' )->{dataLength} }, length 'outside',
+          'the outer call gets its own answer'
+          or diag $@;
+        is_deeply \@inner, [ 'outside', 'inside' ], 'the inner ones, in order, theirs';
+        wait_for { $zk->wait(1); @seen } 60, 'the event';
+        is_deeply \@seen, [$base], 'a watch that was set inside is one';
+    }
+};
+
 subtest 'children that end' => sub {
     my $ended = 0;
     local $SIG{CHLD} = sub { $ended++ while waitpid( -1, 1 ) > 0 };
@@ -131,6 +157,29 @@ subtest 'writing on a connection that the server has dropped' => sub {
           'and works when there is one again';
     }
     pass 'SIGPIPE did not end us';
+};
+
+subtest 'a connection that is reset while calls follow each other' => sub {
+    local $SIG{PIPE} = 'DEFAULT';
+    my $answers = 20;
+    my $rude    = FakeZK->new(
+        sub {
+            my ($connection) = @_;
+            $connection->handshake or return;
+            for ( 1 .. $answers ) {
+                my ($xid) = unpack 'l>', $connection->frame // return;
+                $connection->send_frame( pack 'l> q> l>', $xid, 1, ZNONODE );
+            }
+            $connection->reset;
+        }
+    );
+    my $victim = ZooKeeper->new( hosts => $rude->hosts, dispatcher => 'Pipe' );
+    my %code;
+    for ( 1 .. 5 * $answers ) {
+        $code{ eval { $victim->exists('/x'); 1 } ? ZNONODE : $@->code }++;
+    }
+    is_deeply [ sort keys %code ], [ ZNONODE, ZCONNECTIONLOSS ], 'each call is answered, or told of the loss';
+    cmp_ok $code{ +ZCONNECTIONLOSS }, '<', 10, 'which are few';
 };
 
 done_testing;

@@ -3,7 +3,8 @@ use strict;
 use warnings;
 
 use IO::Socket::INET;
-use POSIX ();
+use POSIX  ();
+use Socket ();
 
 # A server made of Perl, in a process of its own, for what no real one does: it says what it was asked, or nonsense.
 # The code is called with each connection, one after the other.
@@ -106,6 +107,15 @@ sub _bytes {
         return if !$got;
     }
     return $bytes;
+}
+
+# Drops the connection as a machine does that knows nothing of it.
+sub reset {
+    my ($self) = @_;
+    shutdown $self->{socket}, 1;    # after an end of the stream a reset makes the next write a broken pipe
+    setsockopt $self->{socket}, Socket::SOL_SOCKET(), Socket::SO_LINGER(), pack 'i i', 1, 0;
+    close $self->{socket};
+    return;
 }
 
 # Reads the request for a session and grants it: a new one, or the one that is asked for.
