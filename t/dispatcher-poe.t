@@ -33,6 +33,15 @@ PERL
 is said("use ZooKeeper::Dispatcher::POE; $dispatcher \$dispatcher->wait(0.01); print 'end'"), 'end',
   'a program that never calls run is not told off for it';
 
+is said(<<"PERL"), 'alarm int end', 'handlers of signals are left alone';
+    \$SIG{ALRM} = sub { print 'alarm ' };
+    \$SIG{INT} = sub { print 'int ' };
+    require ZooKeeper::Dispatcher::POE; $dispatcher
+    \$dispatcher->wait(0.01);
+    kill \$_ => \$\$ for 'ALRM', 'INT';
+    \$dispatcher->wait(0.01); print 'end';
+PERL
+
 is said(<<"PERL"), 'one two end', 'run lasts as long as the dispatcher';
     use POE; use ZooKeeper::Dispatcher::POE; $events
     POE::Session->create( inline_states => {

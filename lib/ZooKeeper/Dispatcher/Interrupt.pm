@@ -89,9 +89,7 @@ watcher is called at a time.
 
 What a callback dies of goes to C<$Async::Interrupt::DIED>, which warns by default.
 
-=head1 METHODS
-
-Those of L<ZooKeeper::Dispatcher>. While its C<wait> waits it alone dispatches.
+While L<wait|ZooKeeper::Dispatcher/wait> waits it alone dispatches.
 
 =head1 SEE ALSO
 

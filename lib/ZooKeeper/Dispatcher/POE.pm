@@ -9,9 +9,13 @@ extends 'ZooKeeper::Dispatcher::Pipe';
 
 our $VERSION = '0.2.0';
 
-# POE warns at the end of a program in which run was never called, and here wait may be all that runs the loop.
-# Without a session, and there is none yet, this call does nothing else. Who has loaded POE is going to call it.
-POE::Kernel->run if $is_first;
+# POE warns at the end of a program in which run was never called, and here wait may be all that runs the loop. Who has
+# loaded POE is going to call it. Without a session, and there is none yet, all that it does is to reset signals.
+if ($is_first) {
+    my %handler = map { defined $SIG{$_} ? ( $_ => $SIG{$_} ) : () } keys %SIG;
+    POE::Kernel->run;
+    @SIG{ keys %handler } = values %handler;
+}
 
 has _session => ( is => 'rw', init_arg => undef );
 
@@ -21,8 +25,8 @@ sub attach_loop {
     my ( $fh, $on_readable, $died ) = ( $self->fh, $self->on_readable );
     POE::Kernel->run if !$poe_kernel->ID_id_to_session( $poe_kernel->ID );    # has run out: it starts anew
 
-# An exception that nobody handles ends all sessions. If it was a single turn of the loop that dies of it there is
-# a new one at once, but run would go on for its sake: then it comes when somebody uses the dispatcher again.
+# An exception that nobody handles ends all sessions. The next one comes at once if it was a single turn that dies
+# of it. (run would go on for its sake: then it comes when somebody uses the dispatcher again.)
     my $next = ZooKeeper::Guard->new( sub { $dispatcher->_attach if $died && $dispatcher && !_is_in_run() } );
     my $session = POE::Session->create(
         heap          => $next,
@@ -42,8 +46,7 @@ sub attach_loop {
             detach => sub { $_[KERNEL]->delay('over'); $_[KERNEL]->select_read($fh) },
         },
     );
-    my $id = $session->ID;
-    $self->_session($id);
+    $self->_session( my $id = $session->ID );
     return sub { $poe_kernel->call( $id, 'detach' ) };
 }
 
@@ -86,9 +89,8 @@ ZooKeeper::Dispatcher::POE - dispatcher for programs with POE
 
 =head1 DESCRIPTION
 
-A L<ZooKeeper::Dispatcher::Pipe>. It has a session, a child of the one that makes it, and
-POE's C<run> goes on as long as the dispatcher is there. What a callback dies of is an
-exception of that session: for a handler of C<DIE>, or else the end of C<run>.
+A L<ZooKeeper::Dispatcher::Pipe> that has a session, a child of the one that makes it. While
+it is there, C<run> goes on. What a callback dies of is for a handler of C<DIE>, or ends C<run>.
 
 =head1 SEE ALSO
 
