@@ -29,6 +29,7 @@ use AnyEvent;
 use Recipe qw(command_line stop stopped connect_to in_sessions finish retry if_there gone
   make_path create_protected ahead_of when_gone confirm);
 use Sys::Hostname qw(hostname);
+use ZooKeeper::Constants;
 
 $| = 1;
 my ( $option, $hosts, $path, $name ) = command_line( { 'every=f' => 1 }, 0, 1 );
@@ -95,9 +96,11 @@ sub work {
     return;
 }
 
+# Goes by the event, not by the handle's state: that may be a newer one.
 sub session_event {
+    my ($event) = @_;
     my $was = $cut_off;
-    $cut_off = !$zk->is_connected;
+    $cut_off = $event->{state} != ZOO_CONNECTED_STATE;
     print $cut_off ? "cut off\n" : "connected\n" if $cut_off xor $was;
     $bell->send                                  if $zk->is_unrecoverable;
     return;

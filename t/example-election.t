@@ -18,7 +18,7 @@ my ( $SHORT, $LONG ) = ( 4_000, 30_000 );
 my $MIDDLING = 12_000;
 
 my $server = test_server();
-my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', timeout => 60_000 );
+my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', timeout => 15_000 );
 my $top    = fresh_path('election');
 $zk->create($top);
 

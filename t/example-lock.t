@@ -21,7 +21,7 @@ my $MIDDLING = 12_000;
 
 my $server = test_server();
 my $hosts  = $server->hosts;
-my $zk     = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe', timeout => 60_000 );
+my $zk     = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe', timeout => 15_000 );
 my $top    = fresh_path('lock');
 $zk->create($top);
 

@@ -29,7 +29,7 @@ use constant { USAGE => 64, UNAVAILABLE => 69, NOT_IN_TIME => 75, LOST => 76 };
 my $PAUSE = 0.1;
 
 # Seconds to wait for a connection at the end.
-my $FINISH_WITHIN = 5;
+my $FINISH_WITHIN = 3;
 
 my ( $stopped, $created );
 

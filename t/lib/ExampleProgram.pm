@@ -47,7 +47,9 @@ sub wait_line {
         wait_for { ( @found = $self->lines($pattern) ) >= ( $count // 1 ) } $SOON, "a line $pattern";
     };
     return $found[-1] if $found;
-    Test::More::diag( "$self->{name}: $@", map { "    $_\n" } $self->lines );
+    my @lines = $self->lines;
+    splice @lines, 0, -20, '...' if @lines > 20;
+    Test::More::diag( "$self->{name}: $@", map { "    $_\n" } @lines );
     die "$self->{name} did not print $pattern\n";
 }
 
