@@ -18,37 +18,50 @@ my $base   = fresh_path('daemon');
 my $setup  = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
 $setup->create( $base, value => 'v' );
 
-# In a child: closes all but standard handles and the pipe to its parent, and opens logs until each number is taken. Returns a sub that says what has become of them.
+# In a child: closes all but standard handles and the pipe to its parent, and opens logs until each number is taken:
+# Perl's handles, or with an argument bare descriptors. Returns a sub that says what has become of them.
 sub become_daemon {
-    my %keep = map  { $_ => 1 } 0 .. 2, grep { ( readlink("/proc/self/fd/$_") // '' ) =~ /^pipe/ } 3 .. 255;
-    my @ours = grep { !$keep{$_} && defined readlink "/proc/self/fd/$_" } 3 .. 255;
+    my ($bare) = @_;
+    my %keep   = map  { $_ => 1 } 0 .. 2, grep { ( readlink("/proc/self/fd/$_") // '' ) =~ /^pipe/ } 3 .. 255;
+    my @ours   = grep { !$keep{$_} && defined readlink "/proc/self/fd/$_" } 3 .. 255;
     POSIX::close($_) for @ours;
-    my %log;
+    my ( %log, @handles );
     my $last = 0;
     while ( $last <= $ours[-1] ) {
         my $file = "$dir/$$-" . keys %log;
-        open $log{$file}, '+>', $file or die "$file: $!";
-        $last = fileno $log{$file};
+        if ($bare) {
+            $last = POSIX::open( $file, POSIX::O_CREAT() | POSIX::O_RDWR() ) // die "$file: $!";
+        }
+        else {
+            open my $handle, '+>', $file or die "$file: $!";
+            push @handles, $handle;
+            $last = fileno $handle;
+        }
+        $log{$file} = $last;
     }
     return sub {
         my @wrong;
         for my $file ( sort keys %log ) {
-            my $now = readlink( '/proc/self/fd/' . fileno $log{$file} ) // 'closed';
+            my $now = readlink("/proc/self/fd/$log{$file}") // 'closed';
             push @wrong, "$file: $now"       if $now ne $file;
             push @wrong, "$file: written to" if -s $file;
         }
+        @handles = ();
         return @wrong ? @wrong : 'untouched';
     };
 }
 
 for my $dispatcher ( dispatchers() ) {
-    my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => $dispatcher, watcher => sub { } );
+    my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => $dispatcher, watcher => sub { } );
+    my $loop = $zk->dispatcher->can('loop') && $zk->dispatcher->loop;    # which has descriptors, too
     $zk->get( $base, watcher => sub { } );
     $setup->set( $base, 'v' );
     $zk->exists($base);
 
-    is_deeply [ in_child { my $logs = become_daemon(); undef $zk; $logs->() } ], ['untouched'],
-      "$dispatcher: a daemon that lets go of the handle";
+    for my $bare ( 0, 1 ) {
+        is_deeply [ in_child { my $logs = become_daemon($bare); undef $zk; $logs->() } ], ['untouched'],
+          "$dispatcher: a daemon that lets go of the handle";
+    }
     is_deeply [
         in_child {
             my $logs = become_daemon();
