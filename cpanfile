@@ -59,11 +59,14 @@ on test => sub {
     requires 'File::Basename';
     requires 'File::Copy';
     requires 'File::Find';
+    requires 'FindBin';
+    requires 'Getopt::Long';
     requires 'IO::Select';
     requires 'IO::Socket::INET';
     requires 'IPC::Open2';
     requires 'JSON::PP';
     requires 'MIME::Base64';
+    requires 'Sys::Hostname';
     requires 'Tie::Array';
     requires 'Tie::Hash';
     recommends 'Async::Interrupt';    # the dispatchers are tested with what is there
