@@ -135,7 +135,7 @@ subtest 'a lost connection is not a lost session' => sub {
     my $path  = "$top/connection";
     my $proxy = CutProxy->new( $server->hosts );
     my $first = waiting( 1, $MIDDLING, $path, 2, $proxy );
-    $proxy->lose_connection($server);
+    $proxy->lose_connection;
     $server->restart;
     is party( $MIDDLING, $path, 2 )->exit_code, 0, 'the second';
     is $first->exit_code,                       0, 'and the first that has waited';
@@ -145,7 +145,7 @@ subtest 'a lost connection is not a lost session' => sub {
     my $gate  = gate();
     my @all   = map { party( $LONG, $path, 2, $_, gated($gate) ) } $other, undef;
     $_->wait_line(qr/^begin/) for @all;
-    $other->lose_connection($server);
+    $other->lose_connection;
     open_gate($gate);
     is_deeply [ map { $_->exit_code } @all ], [ 3, 3 ], 'no command is killed for that';
 };

@@ -104,7 +104,7 @@ subtest 'a lost connection is not a lost session' => sub {
     my $anna  = candidate( $MIDDLING, $path, 'anna', $proxy );
     my $bert  = candidate( $MIDDLING, $path, 'bert' );
     my $term  = term_of($anna);
-    $proxy->lose_connection($server);
+    $proxy->lose_connection;
     $anna->wait_line(qr/^cut off/);
     $anna->wait_line(qr/^connected/);
     $server->restart;

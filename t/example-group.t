@@ -103,7 +103,7 @@ subtest 'a lost connection is not a lost session' => sub {
     my $anna  = member( $MIDDLING, $path, 'anna', $proxy );
     my $bert  = member( $MIDDLING, $path, 'bert' );
     my $id    = $proxy->client_id;
-    $proxy->lose_connection($server);
+    $proxy->lose_connection;
     $server->restart;
     my $cleo = member( $MIDDLING, $path, 'cleo' );
     $_->wait_line(qr/^\+ cleo$/) for $anna, $bert;

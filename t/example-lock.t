@@ -168,7 +168,7 @@ subtest 'a lost connection is not a lost lock' => sub {
     $holder->wait_line(qr/^begin/);
     my $waiting = lock_by( $other, $LONG, $path, @BRIEF );
     $waiting->wait_line(qr/^waiting for/);
-    $_->lose_connection($server) for ( $proxy, $other ) x 3;
+    $_->lose_connection for ( $proxy, $other ) x 3;
     is_deeply [ $waiting->lines(qr/woken/) ], [], 'the waiter waits on';
     ok $holder->is_running, 'the holder holds on';
     $holder->signal('INT');

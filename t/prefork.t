@@ -112,4 +112,29 @@ subtest 'the parent' => sub {
     is $zk->exists("$base/parent"), undef, 'nor its own';
 };
 
+subtest 'a parent that loses its session, and then is killed' => sub {
+    my ( $second, $said ) = child_program( $program, $server->hosts, $base, $WORKERS );
+    my ($there) = ( deadline 60, sub { scalar <$said> } ) =~ /\Aport (\d+)/ or die 'no port';
+    my $first   = wait_for { owner() } 60, 'the parent';
+    soon_ok { workers() == $WORKERS } 60, 'it has workers';
+    kill STOP => $second;
+    soon_ok { !owner() } 60, 'it stands still until its session has expired';
+    kill CONT => $second;
+    soon_ok { ( owner() // $first ) != $first } 60, 'it goes on with another one';
+    my ($victim) = workers();
+    kill KILL => $victim;
+    my $line = '';
+    deadline 60, sub {
+        while ( $line ne join( ' ', 'workers', workers() ) . "\n" || $line =~ /\b$victim\b/ ) {
+            $line = <$said> // last;
+        }
+    };
+    like $line, qr/\Aworkers(?: \d+){$WORKERS}$/, 'and still tells who comes and goes';
+    kill KILL => $second;
+    soon_ok { !workers() } 60, 'its workers end with it';
+    soon_ok { !IO::Socket::INET->new( PeerAddr => "127.0.0.1:$there", Timeout => 30 ) } 60,
+      'and the port is free';
+    close $said;
+};
+
 done_testing;

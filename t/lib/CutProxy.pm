@@ -14,8 +14,9 @@ use TestZK qw(wait_for);
 # loses the answer to the first sequential create, and the second one itself; "multi" are transactions.
 sub new {
     my ( $class, $server, @losses ) = @_;
-    my $relay = sub { _relay( $_[0], $server, \@losses ) };
-    return bless { fake => FakeZK->new($relay), notes => [] }, $class;
+    pipe my $told, my $tell or die "pipe: $!\n";
+    my $relay = sub { _relay( $_[0], $server, \@losses, $told ) };
+    return bless { fake => FakeZK->new($relay), tell => $tell, notes => [] }, $class;
 }
 
 sub hosts { return $_[0]{fake}->hosts }
@@ -33,11 +34,12 @@ sub client_id {
     return { client_id => $id, passwd => pack 'H*', $passwd };
 }
 
-# Has the server (a ZooKeeper::Test::Server) close the client's connection, and waits until there is a new one.
+# Closes the client's connection, and waits until there is a new one. (A server that is asked to may lose track of a
+# client that comes back at once.)
 sub lose_connection {
-    my ( $self, $server ) = @_;
+    my ($self) = @_;
     my $connections = grep { /\Asession/ } $self->_notes;
-    $server->lose_connection( $self->client_id );
+    syswrite $self->{tell}, '.';
     wait_for {
         $connections < grep { /\Asession/ } $self->_notes
     }
@@ -54,12 +56,14 @@ sub _notes {
 # One connection, to the end of it. The first frame of each side opens the session; it may be that a server never
 # answers it, and that the client comes again.
 sub _relay {
-    my ( $client, $address, $losses ) = @_;
+    my ( $client, $address, $losses, $told ) = @_;
     my $socket = IO::Socket::INET->new($address) or return;
     my $server = FakeZK::Connection->new($socket);
     my ( %frames, $unanswered );
     while (1) {
-        for my $from ( _readable( $client, $server ) ) {
+        my ( $is_told, @from ) = _readable( $told, $client, $server );
+        return sysread $told, my $byte, 1 if $is_told;
+        for my $from (@from) {
             my $frame    = $from->frame // return;
             my $is_first = !$frames{$from}++;
             my ($xid)    = unpack 'l>', $frame;
@@ -94,12 +98,13 @@ sub _kind {
     return $op == 14 ? 'multi' : $op == 1 && $is_sequential ? 'create' : '';
 }
 
+# Whether the program has said something, and which connections have.
 sub _readable {
-    my @connections = @_;
-    my $wanted      = '';
-    vec( $wanted, fileno $_->{socket}, 1 ) = 1 for @connections;
+    my ( $told, @connections ) = @_;
+    my $wanted = '';
+    vec( $wanted, $_, 1 ) = 1 for fileno $told, map { fileno $_->{socket} } @connections;
     select my $readable = $wanted, undef, undef, undef;
-    return grep { vec $readable, fileno $_->{socket}, 1 } @connections;
+    return ( vec( $readable, fileno $told, 1 ), grep { vec $readable, fileno $_->{socket}, 1 } @connections );
 }
 
 1;
