@@ -31,8 +31,11 @@ my $PARTS = 5;
 my $AGAIN = 2;
 
 my ( $calls, $only ) = ( 100_000, '' );
-GetOptions( 'calls=i' => \$calls, 'only=s' => \$only ) && !@ARGV && $calls >= 100
-  or die "usage: leaks.pl [--calls N] [--only REGEX]\n";
+my $usage = "usage: leaks.pl [--calls N] [--only REGEX]\n";
+GetOptions( 'calls=i' => \$calls, 'only=s' => \$only, help => sub { print $usage; exit } )
+  && !@ARGV
+  && $calls >= 100
+  or die $usage;
 
 # Fewer writes to the disk make writing many times as fast.
 my $server = ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );

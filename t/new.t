@@ -164,6 +164,13 @@ subtest 'dispatcher' => sub {
     }
     isa_ok( ZooKeeper->new( @hosts, dispatcher => '^In::This::File' )->dispatcher, 'In::This::File' );
 
+    for my $no (qw(^strict ^IO::Handle)) {
+        ok !eval { ZooKeeper->new( @hosts, dispatcher => $no ); 1 }, "$no is loaded, and refused";
+        like $@,
+          qr/\Anew: dispatcher: \Q${\ substr $no, 1}\E is not the class of a dispatcher at \Q${\ __FILE__}\E/,
+          'with a plain message';
+    }
+
     my $object = ZooKeeper::Dispatcher::Pipe->new;
     my @both   = map { ZooKeeper->new( @hosts, dispatcher => $object ) } 1 .. 2;
     is $_->dispatcher, $object, 'an object, also for two handles' for @both;

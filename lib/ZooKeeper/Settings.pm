@@ -126,14 +126,20 @@ sub _is_acl {
 sub _dispatcher {
     my ( $value, $what ) = @_;
     if ( ref $value ) {
-        return $value if blessed $value && $value->can('create_watcher') && $value->can('channel');
+        return $value if blessed $value && _can_dispatch($value);
         ZooKeeper::Error::_croak("$what must be the name of a dispatcher or an object of such a class");
     }
     my $class = $value =~ /\A\^(.*)\z/s ? $1 : "ZooKeeper::Dispatcher::$value";
     ZooKeeper::Error::_croak("$what '$value' is not a name") if !is_module_name($class);
     local $@ = $@;    # loops that come to life try this and that
     _load( $class, $what );
+    _can_dispatch($class) or ZooKeeper::Error::_croak("$what: $class is not the class of a dispatcher");
     return $class->new;
+}
+
+sub _can_dispatch {
+    my ($class) = @_;
+    return !grep { !$class->can($_) } qw(new create_watcher channel);
 }
 
 sub _load {

@@ -89,7 +89,8 @@ watcher is called at a time.
 
 What a callback dies of goes to C<$Async::Interrupt::DIED>, which warns by default.
 
-While L<wait|ZooKeeper::Dispatcher/wait> waits it alone dispatches.
+While L<wait|ZooKeeper::Dispatcher/wait> waits it alone dispatches. What came before it has
+been dispatched already, and is not what it returns.
 
 =head1 SEE ALSO
 

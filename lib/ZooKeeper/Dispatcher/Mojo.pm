@@ -57,7 +57,9 @@ The L<Mojo::IOLoop>: its singleton if none is given.
 =head1 METHODS
 
 Those of L<ZooKeeper::Dispatcher::Pipe>. L<wait|ZooKeeper::Dispatcher/wait> may be called
-inside a callback, too: it runs the loop within the loop.
+inside a callback, too: it runs the loop within the loop. Not so in that of a timer where
+Mojo uses EV (L<Mojo::Reactor::EV>), which calls it again and again while it waits; go on
+in C<next_tick> there. Methods that ask the server do not run the loop.
 
 =head1 SEE ALSO
 
