@@ -53,6 +53,25 @@ subtest 'a handler of the program for exceptions' => sub {
     is_deeply \@died, [ { an => 'object' } ], 'gets them';
     is $calls, 1,      'and what comes after is not concerned';
     is $@,     'mine', 'nor what the program was doing';
+
+    my $words = '';
+    local $SIG{__WARN__} = sub { $words .= $_[0] };
+    $Async::Interrupt::DIED = sub { die "dies itself: $@" };
+    $dispatcher->create_watcher( '/x', sub { die "oops\n" }, type => 'get' );
+    $dispatcher->create_watcher( '/x', sub { $calls++ },     type => 'get' );
+    $dispatcher->trigger_event( path => '/x' );
+    is $words, "dies itself: oops\n", 'one that dies is warned of';
+    is $calls, 2,                     'and what comes after is not concerned';
+    $dispatcher->wait(0.01);
+    is $@, 'mine', 'nor is $@ by a wait';
+};
+
+subtest 'a dispatch_cb that takes nothing' => sub {
+    my $dispatcher = ZooKeeper::Dispatcher::Interrupt->new;
+    my $calls      = 0;
+    $dispatcher->dispatch_cb( sub { $calls++ } );
+    deadline 30, sub { $dispatcher->send_event( {} ) };
+    cmp_ok $calls, '>', 0, 'is called, and lets the program go on';
 };
 
 subtest 'while the program does something else' => sub {

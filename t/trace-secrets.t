@@ -67,6 +67,11 @@ for my $level ( 1 .. 4 ) {
             eval { $zk->reopen( client_id => $id ); $zk->get($path) };    # a session that is gone
             $zk->close;
             eval { ZooKeeper->new( hosts => $server->hosts, client_id => { %$id, passwd => 'too short' } ) };
+
+            # As some other client spells it.
+            my $slip = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+            $slip->add_auth( "digest:$login", '' );
+            eval { $slip->exists($path) };
         };
         my $content = $trace->content;
         is $trace->levels, join( ' ', sort +( 'error', 'warn', 'info', 'debug' )[ 0 .. $level - 1 ] ),

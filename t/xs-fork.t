@@ -120,6 +120,29 @@ subtest 'a fork while the engine is at work does not hang' => sub {
     is $hung, 0, '60 times';
 };
 
+subtest 'a fork while all descriptors are taken' => sub {
+    my $code = q{
+        my $channel = ZooKeeper::Channel->new;
+        my $fd      = $channel->_fd;
+        my $parents = readlink "/proc/self/fd/$fd";
+        my @all;
+        while ( open my $file, '<', '/dev/null' ) { push @all, $file }
+        my $pid = fork // die "fork: $!";
+        if ( !$pid ) {
+            @all = ();
+            $channel->send('own');
+            POSIX::_exit( readlink( '/proc/self/fd/' . $channel->_fd ) eq $parents );
+        }
+        waitpid $pid, 0;
+        my $is_shared = $?;
+        vec( my $bits = '', $fd, 1 ) = 1;
+        print join ' ', $is_shared, 0 + select( $bits, undef, undef, 0 ), $channel->size;
+    };
+    my @perl = ( $^X, ( map { "-I$_" } @INC ), qw(-MPOSIX -MZooKeeper::Error -MZooKeeper::XS -e), $code );
+    open my $pipe, '-|', 'sh', '-c', 'ulimit -n 64; exec "$@"', 'sh', @perl or die "sh: $!\n";
+    is scalar readline $pipe, '0 0 0', 'the child has a wake-up descriptor of its own, and wakes nobody else';
+};
+
 subtest 'a signal handler that forks during a call' => sub {
     my $mute = IO::Socket::INET->new( Listen => 5, LocalAddr => '127.0.0.1' ) or die "listen: $!\n";
     my ($waiting) = handle( hosts => '127.0.0.1:' . $mute->sockport );

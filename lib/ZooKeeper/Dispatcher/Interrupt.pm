@@ -26,13 +26,18 @@ sub send_event {
     return $self->channel && ();    # perl looks for interrupts in few operators: "and" is one
 }
 
-# As Async::Interrupt has it: an exception goes to a handler, and what comes after it is not concerned.
+# An exception goes to a handler, as Async::Interrupt has it, and what comes after it is not concerned.
 sub dispatch_ready {
     my ($self) = @_;
     $self->_async->scope_block;     # one callback after the other
-    my $wait = $self->{_waiting};
-    while ( $self->channel->size && !( $wait && !$self->{_waiting} ) ) {
-        eval { $self->SUPER::dispatch_ready; 1 } or $Async::Interrupt::DIED->();
+    my ( $wait, $last ) = ( $self->{_waiting}, 0 );
+    local $@;
+    while ( my $size = $self->channel->size ) {
+        last if $wait && !$self->{_waiting} || $size == $last;    # there is nobody who takes them
+        $last = $size;
+        next if eval { $self->SUPER::dispatch_ready; 1 };
+        my $error = $@;
+        eval { local $@ = $error; $Async::Interrupt::DIED->(); 1 } or warn $@;
     }
     return;
 }
@@ -82,15 +87,10 @@ ZooKeeper::Dispatcher::Interrupt - dispatcher that interrupts the program
 
 =head1 DESCRIPTION
 
-Watchers are called as Perl's signal handlers are, between two operators of whatever the
-program is doing, also while it waits in a method of L<ZooKeeper>; see
-L<Async::Interrupt>. A system call, such as a C<sleep>, is not cut short. Only one
-watcher is called at a time.
-
-What a callback dies of goes to C<$Async::Interrupt::DIED>, which warns by default.
-
-While L<wait|ZooKeeper::Dispatcher/wait> waits it alone dispatches. What came before it has
-been dispatched already, and is not what it returns.
+Watchers are called as Perl's signal handlers are, one at a time, between two operators of
+whatever the program does, also while it waits in a method of L<ZooKeeper>. A system call
+such as C<sleep> is not cut short. What a callback dies of goes to C<$Async::Interrupt::DIED>.
+While C<wait> waits it alone dispatches; what came before it has been dispatched already.
 
 =head1 SEE ALSO
 

@@ -17,7 +17,11 @@ sub attach_loop {
 sub run_loop_once {
     my ( $self, $seconds ) = @_;
     my $reactor = $self->loop->reactor;
-    my $timer   = defined $seconds && $reactor->timer( $seconds => sub { } );
+    {
+        local ( $@, $SIG{__DIE__} );
+        eval { $reactor->watch( $self->fh, 1, 0 ); 1 } or $self->_attach;    # the loop was reset
+    }
+    my $timer = defined $seconds && $reactor->timer( $seconds => sub { } );
     $reactor->one_tick;
     $reactor->remove($timer) if $timer;
     return;
@@ -60,6 +64,9 @@ Those of L<ZooKeeper::Dispatcher::Pipe>. L<wait|ZooKeeper::Dispatcher/wait> may 
 inside a callback, too: it runs the loop within the loop. Not so in that of a timer where
 Mojo uses EV (L<Mojo::Reactor::EV>), which calls it again and again while it waits; go on
 in C<next_tick> there. Methods that ask the server do not run the loop.
+
+C<< Mojo::IOLoop->reset >> makes the loop forget the dispatcher too, until the next
+C<wait>, or C<reopen> in a forked child.
 
 =head1 SEE ALSO
 

@@ -6,7 +6,7 @@ extends 'ZooKeeper::Dispatcher';
 
 our $VERSION = '0.2.0';
 
-# A handle of ours may go without closing the descriptor: the channel counts among its users.
+# A handle of ours may go without closing the descriptor: the channel counts among its users then.
 has fh => ( is => 'lazy', init_arg => undef );
 
 has _pid      => ( is => 'rw', init_arg => undef );
@@ -67,13 +67,16 @@ sub _after_fork {
     return              if $$ == ( $self->_pid // 0 );
     $self->_is_child(1) if $self->_pid;
     $self->_pid($$);
+    $self->_watch(undef);
+    delete $self->{fh} if $self->{fh} && fileno( $self->{fh} ) != $self->fd;    # a daemon has closed it
     $self->_attach;
     return;
 }
 
 sub _build_fh {
     my ($self) = @_;
-    open my $fh, '<&=', $self->fd or ZooKeeper::Error::_croak("can't open the dispatcher's descriptor: $!");
+    open my $fh, '<&=', $self->channel->_share
+      or ZooKeeper::Error::_croak("can't open the dispatcher's descriptor: $!");
     return $fh;
 }
 

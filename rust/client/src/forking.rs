@@ -5,10 +5,11 @@
 //! The owner of the process registers one `pthread_atfork` triple that calls [`prepare`], [`parent`]
 //! and [`child`].
 
+use rustix::event::{eventfd, EventfdFlags};
 use rustix::io::Errno;
 use rustix::net::{self, AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use std::cell::RefCell;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -72,7 +73,7 @@ pub fn prepare() {
 
 /// After the fork, in the parent.
 pub fn parent() {
-    HELD.with(|held| held.borrow_mut().take());
+    let _ = HELD.try_with(|held| held.borrow_mut().take());
     FORKS.fetch_sub(1, SeqCst);
 }
 
@@ -128,13 +129,23 @@ pub(crate) fn outside_of_forks<T>(resolve: impl FnOnce() -> T) -> T {
     result
 }
 
-/// A new wake fd: a datagram socket that is connected to itself. A pipe takes two fds, and an eventfd
-/// is never `POLLRDNORM`, which is what some event loops poll for. Nothing but system calls: a child
-/// may call it in its atfork handler.
+/// A new wake fd, for notes of eight bytes: a datagram socket that is connected to itself. A pipe takes
+/// two fds, and an eventfd is never `POLLRDNORM`, which is what some event loops poll for; where such
+/// sockets are forbidden it has to do all the same. Nothing but system calls: a child may call it in
+/// its atfork handler.
 ///
 /// # Errors
 /// No more fds.
 pub fn wake_fd() -> Result<OwnedFd, Errno> {
+    match own_socket() {
+        Err(Errno::AFNOSUPPORT | Errno::PERM | Errno::ACCESS) => {
+            eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)
+        }
+        made => made,
+    }
+}
+
+fn own_socket() -> Result<OwnedFd, Errno> {
     let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
     let socket = net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
     net::bind(&socket, &SocketAddrUnix::new_unnamed())?; // the kernel chooses a name
@@ -177,7 +188,12 @@ impl Drop for Registered {
         let mut registry = REGISTRY.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(fd) = self.0.take() {
             let number = fd.as_raw_fd();
-            registry.retain(|(known, ..)| *known != number);
+            let known = registry.iter().position(|(known, ..)| *known == number);
+            let identity = known.map(|at| registry.swap_remove(at).2);
+            if identity.is_none_or(|identity| Identity::of(fd.as_fd()) != Ok(identity)) {
+                let _ = fd.into_raw_fd(); // the program has closed it: whose the number is now nobody knows
+                return;
+            }
             // Closed while the lock is held: else a child could be told of a number that means
             // something else by then.
             drop(fd);

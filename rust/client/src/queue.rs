@@ -6,7 +6,7 @@ use crossbeam_channel::{unbounded, Receiver, Sender};
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
 use zk_proto::session::WatchedEvent;
 
@@ -55,6 +55,8 @@ pub struct Queue<T> {
     wake: Registered,
     /// The fd is readable, or about to be.
     armed: AtomicBool,
+    /// Notes that were looked for before their writer had written them: each comes, or has come.
+    overdue: AtomicUsize,
     wants_session_events: AtomicBool,
     /// Whether there is a `notify`: most queues have none, and don't take its lock.
     notifies: AtomicBool,
@@ -90,6 +92,7 @@ impl<T: Send> Queue<T> {
             receiver,
             wake,
             armed: AtomicBool::new(false),
+            overdue: AtomicUsize::new(0),
             wants_session_events: AtomicBool::new(false),
             notifies: AtomicBool::new(false),
             notify: Mutex::new(None),
@@ -127,14 +130,31 @@ impl<T: Send> Queue<T> {
     /// Makes the fd unreadable if the queue is empty. Nothing is lost to a producer at work in the
     /// same moment: it either sees `armed` false and wakes, or its item is seen here.
     pub fn clear(&self) {
-        if !self.armed.load(SeqCst) || !self.receiver.is_empty() {
+        if !self.receiver.is_empty() {
             return;
         }
-        let _ = rustix::io::read(&self.wake, &mut [0; 1]);
+        self.take_overdue();
+        if !self.armed.load(SeqCst) {
+            return;
+        }
+        if !self.take_note() {
+            self.overdue.fetch_add(1, SeqCst);
+        }
         self.armed.store(false, SeqCst);
         if !self.receiver.is_empty() {
             self.wake();
         }
+    }
+
+    /// A producer may have been between `armed` and its write when the note was looked for.
+    fn take_overdue(&self) {
+        while self.overdue.load(SeqCst) > 0 && self.take_note() {
+            self.overdue.fetch_sub(1, SeqCst);
+        }
+    }
+
+    fn take_note(&self) -> bool {
+        rustix::io::read(&self.wake, &mut [0; 8]).is_ok()
     }
 
     /// How many items there are.
@@ -159,8 +179,8 @@ impl<T: Send> Queue<T> {
 
     fn wake(&self) {
         if !self.armed.swap(true, SeqCst) {
-            // Can't be full: it is written once between two reads.
-            let _ = rustix::io::write(&self.wake, &[1]);
+            // Can't be full: few are ever overdue.
+            let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         }
     }
 }
@@ -230,6 +250,27 @@ mod tests {
         q.push(4);
         assert!(count.try_recv().is_err_and(|e| e == std::sync::mpsc::TryRecvError::Disconnected));
         assert_eq!(q.len(), 4);
+    }
+
+    #[test]
+    fn the_fd_does_not_stay_readable_after_the_last_item_however_a_producer_races() {
+        let q = Arc::new(Queue::new().unwrap());
+        for round in 0..200 {
+            let producer = q.clone();
+            let producer = std::thread::spawn(move || {
+                for i in 0..2_000u32 {
+                    producer.push(i);
+                    (0..i % 64).for_each(|_| std::hint::spin_loop());
+                }
+            });
+            let mut got = 0;
+            while got < 2_000 {
+                got += u32::from(q.pop().is_some());
+            }
+            producer.join().unwrap();
+            q.clear(); // what a loop does that was woken
+            assert!(!readable(&q, 0), "round {round}");
+        }
     }
 
     #[test]

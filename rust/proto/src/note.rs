@@ -198,7 +198,7 @@ impl fmt::Display for Note {
             }
             Note::NoSession(server) => write!(f, "{} grants no session; {DROPPED}", At(server)),
             Note::AuthRefused(server, scheme, code) => {
-                let scheme = Shown::text(scheme);
+                let scheme = shown_scheme(scheme);
                 write!(f, "authentication of scheme '{scheme}' was refused by {}: {code}", At(server))
             }
             Note::Expired(server, Expiry::Refused) => {
@@ -255,10 +255,10 @@ impl fmt::Display for Note {
                 Ok(())
             }
             Note::AuthSent(scheme) => {
-                write!(f, "authentication of scheme '{}' sent", Shown::text(scheme))
+                write!(f, "authentication of scheme '{}' sent", shown_scheme(scheme))
             }
             Note::AuthAccepted(scheme) => {
-                write!(f, "authentication of scheme '{}' accepted", Shown::text(scheme))
+                write!(f, "authentication of scheme '{}' accepted", shown_scheme(scheme))
             }
             Note::Closing => f.write_str("closing the session"),
             Note::Closed => f.write_str("session closed"),
@@ -343,6 +343,12 @@ impl Notes {
     pub(crate) fn poll(&mut self) -> Option<(Level, Note)> {
         self.list.pop_front()
     }
+}
+
+/// The name of a scheme. What is no name may be credentials that somebody has put in the wrong place.
+fn shown_scheme(scheme: &str) -> Shown<'_> {
+    let is_name = scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    Shown::text(if is_name { scheme } else { "(no name)" })
 }
 
 #[cfg(test)]

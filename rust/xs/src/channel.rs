@@ -65,8 +65,9 @@ pub(crate) struct Channel {
     session_events: Cell<bool>,
     /// The same for whom it signals.
     signal: Cell<Option<Signal>>,
-    /// The descriptor, which Perl's file handles may share (see [`files`]).
     fd: Cell<RawFd>,
+    /// A file handle of Perl's shares the descriptor (see [`files`]).
+    shared: Cell<bool>,
     /// Paths of events are text: set by a handle that was opened with `utf8`.
     utf8: Cell<bool>,
 }
@@ -75,13 +76,13 @@ impl Channel {
     fn new() -> std::io::Result<Channel> {
         let queue = Queue::new()?;
         let fd = queue.as_raw_fd();
-        files::hold(fd);
         Ok(Channel {
             queue: Cell::new(Arc::into_raw(Arc::new(queue))),
             generation: Cell::new(generation()),
             session_events: Cell::new(false),
             signal: Cell::new(None),
             fd: Cell::new(fd),
+            shared: Cell::new(false),
             utf8: Cell::new(false),
         })
     }
@@ -91,7 +92,6 @@ impl Channel {
     /// threads may have been at work in it.
     fn queue(&self) -> &Queue<Item> {
         if self.generation.get() != generation() {
-            self.generation.set(generation());
             // SAFETY: as below; and the descriptor is nobody else's, as the old queue is never
             // dropped.
             let inherited = unsafe { Queue::on_fd(OwnedFd::from_raw_fd(self.fd.get())) };
@@ -99,14 +99,20 @@ impl Channel {
             fresh.set_wants_session_events(self.session_events.get());
             fresh.set_notify(self.signal.get().map(Signal::notify));
             if fresh.as_raw_fd() != self.fd.get() {
-                files::release(self.fd.get());
+                self.is_unshared();
+                self.shared.set(false);
                 self.fd.set(fresh.as_raw_fd());
-                files::hold(self.fd.get());
             }
             self.queue.set(Arc::into_raw(Arc::new(fresh)));
+            self.generation.set(generation());
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
         unsafe { &*self.queue.get() }
+    }
+
+    /// Whether no file handle of Perl's is left on the descriptor.
+    fn is_unshared(&self) -> bool {
+        !self.shared.get() || files::release(self.fd.get())
     }
 
     /// The queue as the engine holds it.
@@ -133,7 +139,7 @@ fn freed(channel: Channel, perl: Perl) {
     if channel.generation.get() != generation() {
         // The parent's queue, never used here: its locks are not ours to touch, only the descriptor,
         // which is this process's own.
-        if files::release(channel.fd.get()) {
+        if channel.is_unshared() {
             let _ = guarded(|| close_unused(channel.fd.get()));
         }
         return;
@@ -146,7 +152,7 @@ fn freed(channel: Channel, perl: Perl) {
             sv.release(perl); // perl keeps what a destructor throws
         }
     }
-    if !files::release(channel.fd.get()) {
+    if !channel.is_unshared() {
         std::mem::forget(queue); // and with it the descriptor
     }
 }
@@ -160,15 +166,25 @@ pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::Channel::_clear", Some(clear)),
     (c"ZooKeeper::Channel::_session_events", Some(session_events)),
     (c"ZooKeeper::Channel::_signal", Some(signal)),
+    (c"ZooKeeper::Channel::_share", Some(share)),
 ];
 
 /// The object's channel; `None` in an ithread that inherited the object.
 fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
     let object = perl.argument(call, 0);
     match perl.attached::<Channel>(object) {
-        // SAFETY: the argument keeps the object alive; the methods that run Perl code with it in
-        // hand don't use it afterwards.
-        Found::Live(channel) => Some(unsafe { &*channel }),
+        Found::Live(channel) => {
+            // SAFETY: the argument keeps the object alive; the methods that run Perl code with it in
+            // hand don't use it afterwards.
+            let channel = unsafe { &*channel };
+            // A forked child's first use makes a queue, for which there may be no descriptor.
+            if channel.generation.get() != generation() {
+                if let Err(panicked) = guarded(|| _ = channel.queue()) {
+                    Thrown::panic(perl, panicked).throw(perl)
+                }
+            }
+            Some(channel)
+        }
         Found::Inert => None,
         Found::Nothing => Thrown::not_initialised(perl, method, "ZooKeeper::Channel").throw(perl),
     }
@@ -247,7 +263,14 @@ callback! {
     /// `$channel->size`
     fn size(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let len = channel(perl, call, "size").map_or(0, |c| c.queue().len());
+        let len = channel(perl, call, "size").map_or(0, |c| {
+            let queue = c.queue();
+            // A loop that was woken by a note that came after its item was taken asks no more than this.
+            if queue.is_empty() {
+                queue.clear();
+            }
+            queue.len()
+        });
         let sv = perl.new_integer(len as i64).mortal(perl);
         perl.leave_with(call, sv);
     }
@@ -258,6 +281,21 @@ callback! {
     fn fd(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let fd = own_channel(perl, call, "_fd").queue().as_raw_fd();
+        let sv = perl.new_integer(fd.into()).mortal(perl);
+        perl.leave_with(call, sv);
+    }
+}
+
+callback! {
+    /// `$channel->_share`: the descriptor is about to be opened by a file handle, which must not close
+    /// it; the same as `_fd`.
+    fn share(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let channel = own_channel(perl, call, "_share");
+        let fd = channel.queue().as_raw_fd();
+        if !channel.shared.replace(true) {
+            files::hold(fd);
+        }
         let sv = perl.new_integer(fd.into()).mortal(perl);
         perl.leave_with(call, sv);
     }

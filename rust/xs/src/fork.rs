@@ -3,7 +3,7 @@
 use crate::engine;
 use crate::guard::caught;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Once;
 use zk_client::forking::{self, Identity, Inherited};
@@ -58,10 +58,19 @@ fn inherited(what: Inherited, fd: RawFd, identity: Identity) -> Option<Identity>
         // The event loop of the program watches this number: it must go on being a wake-up
         // descriptor, but not the parent's. Errors have nobody to be told to.
         Inherited::Wake => {
-            let fresh = forking::wake_fd().ok()?;
+            // Closed first, for the table may be full: what then gets the number is the lowest that is
+            // free, perhaps this one.
             // SAFETY: as above.
-            unsafe { libc::dup3(fresh.as_raw_fd(), fd, libc::O_CLOEXEC) };
-            Identity::of(fresh.as_fd()).ok()
+            unsafe { libc::close(fd) };
+            let fresh = forking::wake_fd().ok()?;
+            let identity = Identity::of(fresh.as_fd()).ok();
+            if fresh.as_raw_fd() == fd {
+                let _ = fresh.into_raw_fd();
+            } else {
+                // SAFETY: as above.
+                unsafe { libc::dup3(fresh.as_raw_fd(), fd, libc::O_CLOEXEC) };
+            }
+            identity
         }
     }
 }

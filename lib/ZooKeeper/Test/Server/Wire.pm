@@ -6,7 +6,7 @@ use Errno  qw(EINPROGRESS EINTR EAGAIN);
 use Fcntl  ();
 use POSIX  ();
 use Socket qw(AF_INET INADDR_LOOPBACK MSG_NOSIGNAL SOCK_STREAM SOL_SOCKET SO_ERROR
-  pack_sockaddr_in unpack_sockaddr_in);
+  pack_sockaddr_in sockaddr_family unpack_sockaddr_in);
 use Time::HiRes ();
 
 our $VERSION = '0.2.0';
@@ -58,7 +58,9 @@ sub cut {
     opendir my $dir, '/proc/self/fd' or return;
     for my $fd ( grep { /\A\d+\z/ } readdir $dir ) {
         open my $socket, '+<&', $fd or next;    # a copy: closing it ends nothing
-        my @ports = map { $_ && length == 16 ? ( unpack_sockaddr_in $_ )[0] : 0 } getsockname $socket,
+        my @ports =
+          map { $_ && length == 16 && sockaddr_family($_) == AF_INET ? ( unpack_sockaddr_in $_ )[0] : 0 }
+          getsockname $socket,
           getpeername $socket;
         shutdown $socket, 2 if $ports[0] == $own && $ports[1] == $server;
     }
