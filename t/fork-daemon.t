@@ -11,6 +11,8 @@ use Child;
 use Dispatchers;
 use TestZK;
 
+# IO::Async's loop with epoll has a descriptor itself, which it closes in a child, whatever it is by then.
+BEGIN { $ENV{IO_ASYNC_LOOP} = 'Select' }
 use File::Temp qw(tempdir);
 use POSIX      ();
 use ZooKeeper;
@@ -57,8 +59,7 @@ sub become_daemon {
 }
 
 for my $dispatcher ( dispatchers() ) {
-    my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => $dispatcher, watcher => sub { } );
-    my $loop = $zk->dispatcher->can('loop') && $zk->dispatcher->loop;    # which has descriptors, too
+    my $zk = ZooKeeper->new( hosts => $server->hosts, dispatcher => $dispatcher, watcher => sub { } );
     $zk->get( $base, watcher => sub { } );
     $setup->set( $base, 'v' );
     $zk->exists($base);
