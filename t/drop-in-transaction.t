@@ -183,6 +183,7 @@ subtest 'when the commit itself failed (connection, session), it throws' => sub 
     my $expired = ZooKeeper->new( hosts => $server->hosts );
     $expired->exists('/');
     $server->expire_session($expired);
+    wait_for { $expired->is_unrecoverable } 60, 'the news';  # till then a commit may find its connection lost
     is thrown { $expired->transaction->create("$base/late")->commit }->code, ZSESSIONEXPIRED, 'expired';
     is $zk->exists("$base/late"),                                            undef, 'nothing was done';
 };
