@@ -113,11 +113,7 @@ subtest 'a lost connection is not a lost session' => sub {
 };
 
 subtest 'the answer to the create is lost' => sub {
-    my %losses = (
-        'once'                       => [ [ create => 'answer' ] ],
-        'twice'                      => [ [ create => 'answer' ],  [ multi  => 'answer' ] ],
-        'after the request was lost' => [ [ create => 'request' ], [ create => 'answer' ] ],
-    );
+    my %losses = CutProxy::lost_creates();
     for my $case ( sort keys %losses ) {
         my $path  = "$top/answer-" . $case =~ tr/ /-/r;
         my $proxy = CutProxy->new( $server->hosts, @{ $losses{$case} } );

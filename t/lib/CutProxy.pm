@@ -19,6 +19,15 @@ sub new {
     return bless { fake => FakeZK->new($relay), tell => $tell, notes => [] }, $class;
 }
 
+# What may be lost on the way of a create that is done in the end, and its name.
+sub lost_creates {
+    return (
+        'once'                       => [ [ create => 'answer' ] ],
+        'twice'                      => [ [ create => 'answer' ],  [ multi  => 'answer' ] ],
+        'after the request was lost' => [ [ create => 'request' ], [ create => 'answer' ] ],
+    );
+}
+
 sub hosts { return $_[0]{fake}->hosts }
 
 # What was lost: "lost the answer to create".
