@@ -534,6 +534,9 @@ The last lines (40) of a server's log.
 Makes the server close the connection of C<$zk>. Its session lives on and the
 client connects again. C<$zk> is a handle, or what its C<client_id> returned.
 
+A server may lose track of a client in another process that connects again within a
+millisecond; then this dies after 5 seconds.
+
 =head2 expire_session($zk, $seconds)
 
 Ends the session of C<$zk> behind its back, as if it had expired: its ephemeral
