@@ -55,6 +55,7 @@ sub DEMOLISH {
 sub _attach {
     my ($self) = @_;
     $self->_watch(undef);
+    delete $self->{fh} if $self->{fh} && fileno( $self->{fh} ) != $self->fd;    # a daemon has closed it
     my $detach = $self->attach_loop;
     $self->_watch( ZooKeeper::Guard->new($detach) ) if $detach;
     return;
@@ -67,8 +68,6 @@ sub _after_fork {
     return              if $$ == ( $self->_pid // 0 );
     $self->_is_child(1) if $self->_pid;
     $self->_pid($$);
-    $self->_watch(undef);
-    delete $self->{fh} if $self->{fh} && fileno( $self->{fh} ) != $self->fd;    # a daemon has closed it
     $self->_attach;
     return;
 }
