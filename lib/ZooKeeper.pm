@@ -3,12 +3,13 @@ use Moo;
 use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments ();
 use ZooKeeper::Constants
-  qw(ZINVALIDSTATE ZNODEEXISTS ZNONODE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE
-  ZOO_READONLY_STATE);
+  qw(ZINVALIDSTATE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE ZOO_READONLY_STATE);
 use ZooKeeper::Commands    ();
 use ZooKeeper::Error       ();
 use ZooKeeper::Methods     ();
+use ZooKeeper::MultiRead   ();
 use ZooKeeper::Settings    ();
+use ZooKeeper::Steps       ();
 use ZooKeeper::Transaction ();
 use ZooKeeper::XS          ();
 
@@ -23,41 +24,35 @@ has utf8            => ( is => 'ro', default => 0 );
 has read_only       => ( is => 'ro', default => 0 );
 has request_timeout => ( is => 'ro' );
 has jute_maxbuffer  => ( is => 'ro',   default => 1_048_575 );
+has max_in_flight   => ( is => 'ro',   default => 10_000 );
 has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
 has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
 # create, delete, exists, get, set, get_children, get_acl, set_acl, add_auth
 ZooKeeper::Methods::install(__PACKAGE__);
 
-sub ensure_path {
-    my ( $self, $path, @pairs ) = @_;
-    my $arg   = ZooKeeper::Arguments::named( 'ensure_path', ZooKeeper::Commands::known('create'), @pairs );
-    my %above = map { $_ => $arg->{$_} } grep { exists $arg->{$_} } 'acl';
-
-    # From the node upwards, not down: who may create below a node need not have a right to anything above.
-    my ( $created, @todo ) = ( $path, $path );
-    my $attempts = 100 + ( $path // '' ) =~ tr{/}{};    # for somebody may take away again what is made here
-    while (@todo) {
-        my $node = $todo[-1];
-        my ( $error, $made ) = $self->_try( create => $node, @todo == 1 ? %$arg : %above );
-        if ( defined $error ) {
-            my $code = blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
-            if ( $code == ZNONODE && $attempts-- > 0 && $node =~ m{\A(/.+)/[^/]*\z}s ) {
-                push @todo, $1;
-                next;
-            }
-            die $error if $code != ZNODEEXISTS;
-        }
-        pop @todo;
-        $created = $made // $path if !@todo;
+ZooKeeper::Methods::define(
+    __PACKAGE__,
+    ZooKeeper::Commands::composite('ensure_path'),
+    sub {
+        my ( $self, $arg, @told ) = @_;
+        my $steps = ZooKeeper::Steps::ensure_path( $arg->{path}, $arg );
+        return @told
+          ? ZooKeeper::Steps::walk_later( $self, $steps, @told )
+          : ZooKeeper::Steps::walk( $self, $steps );
     }
-    return $created;
-}
+);
 
 sub transaction {
     my ($self) = @_;
     $self->_own_dispatcher('transaction');
     return ZooKeeper::Transaction->new( handle => $self );
+}
+
+sub multi_read {
+    my ($self) = @_;
+    $self->_own_dispatcher('multi_read');
+    return ZooKeeper::MultiRead->new( handle => $self );
 }
 
 # Accessor of the default watcher's callback: a new one takes over at once.
@@ -149,12 +144,14 @@ sub BUILD {
 
 sub DEMOLISH {
     my ( $self, $in_global_destruction ) = @_;
-    $self->_drop_watchers if !$in_global_destruction && $self->dispatcher;
+    return if $in_global_destruction || !$self->dispatcher;
+    $self->_part;
+    $self->_drop_watchers;
     return;
 }
 
 # The dispatcher, which every initialised object has. The method is for the message.
-sub _dispatcher_of {
+sub _dispatcher_for {
     my ( $self, $method ) = @_;
     return ref $self && $self->{dispatcher}
       || ZooKeeper::Error::_croak("$method: not an initialised ZooKeeper object");
@@ -164,7 +161,7 @@ sub _dispatcher_of {
 # event loop may be one that no other thread must touch.
 sub _own_dispatcher {
     my ( $self, $method ) = @_;
-    my $dispatcher = $self->_dispatcher_of($method);
+    my $dispatcher = $self->_dispatcher_for($method);
     $self->_is_of_another_thread
       and
       ZooKeeper::Error::_raise( $method, undef, ZINVALIDSTATE, q(a handle can't be used in another thread) );
@@ -179,7 +176,8 @@ sub _open {
             channel         => $self->dispatcher->channel,
             client_id       => $resume || undef,
             default_watcher => $self->_watch_session,
-            map { $_ => $self->{$_} } qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer),
+            map { $_ => $self->{$_} }
+              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight),
         }
     );
     my $authentication = $self->authentication or return;

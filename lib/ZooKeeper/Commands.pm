@@ -77,33 +77,57 @@ my @COMMANDS = (
     },
 );
 
-# Only ever part of a transaction.
+# Every command knows these.
+my @FOR_ALL = qw(cb request_timeout);
+
+# Methods that are made of commands, or of operations.
+my @COMPOSITES = (
+    {
+        name       => 'ensure_path',
+        positional => ['path'],
+        named      => $COMMANDS[0]{named},
+    },
+    { name => 'commit', positional => [], named => [] },
+);
+
+# Only ever part of a transaction, or of a multi_read.
 my $CHECK = { name => 'check', positional => [qw(path version)], named => [], takes => [qw(path version)] };
+my @READS = map {
+    { %$_, named => [], takes => ['path'] }
+} grep { $_->{name} =~ /\Aget(?:_children)?\z/ } @COMMANDS;
 
 # What else can fail, and is no command.
 my %DOING = (
     new            => q(initializing ZooKeeper handle for '%s'),
     close          => 'closing ZooKeeper handle',
     commit         => 'committing transaction',
+    multi_read     => 'reading several nodes',
     wait_connected => 'waiting for the connection',
     map { $_->{name} => $_->{doing} } @COMMANDS,
 );
 
-my %BY_NAME = map { $_->{name} => $_ } @COMMANDS;
+my %BY_NAME = map { $_->{name} => $_ } @COMMANDS, @COMPOSITES;
 
-# The names in "named", to look up.
-$_->{known} = { map { $_ => 1 } @{ $_->{named} } } for @COMMANDS, $CHECK;
+# What can be part of something else has the names of "named", to look up; what is called by itself knows more.
+my @OPERATIONS = map {
+    { %$_ }
+} @BY_NAME{qw(create delete set)}, $CHECK;
+$_->{known} = { map { $_ => 1 } @{ $_->{named} } }           for @OPERATIONS, @READS;
+$_->{known} = { map { $_ => 1 } @{ $_->{named} }, @FOR_ALL } for @COMMANDS,   @COMPOSITES;
 
 # Every command that is a method of the handle.
 sub methods { return @COMMANDS }
 
 # The commands that a transaction can hold.
-sub operations { return @BY_NAME{qw(create delete set)}, $CHECK }
+sub operations { return @OPERATIONS }
 
-# The arguments that a method knows by name, as keys of a hash ref.
-sub known {
+# Those that a multi_read can hold.
+sub reads { return @READS }
+
+# One that is made of others.
+sub composite {
     my ($name) = @_;
-    return $BY_NAME{$name}{known};
+    return $BY_NAME{$name};
 }
 
 # How an error of this method begins: "creating node '/x'".

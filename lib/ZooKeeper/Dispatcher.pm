@@ -23,15 +23,15 @@ has ignore_session_events => (
     trigger => sub { $_[0]->channel->_session_events( $_[1] ? 0 : 1 ) },
 );
 
-# Whom an event of the engine's is for: id => weak reference to the watcher.
+# Whom an event of the engine's is for: id => watcher.
 has _by_id => ( is => 'ro', init_arg => undef, default => sub { {} } );
 
 sub create_watcher {
     my ( $self, $path, $cb, %arg ) = @_;
     is_callable($cb) or ZooKeeper::Error::_croak('create_watcher: the callback must be a code reference');
     my $watcher = ZooKeeper::Watcher->new( %arg, dispatcher => $self, path => $path, cb => $cb );
-    $self->watchers->{ $path // '' }{ $watcher->type }{ refaddr $watcher } = $watcher;
-    weaken( $self->_by_id->{ $watcher->id } = $watcher );
+    $self->{watchers}{ $path // '' }{ $watcher->{type} }{ refaddr $watcher } = $watcher;
+    $self->{_by_id}{ $watcher->{id} } = $watcher;
     return $watcher;
 }
 
@@ -48,41 +48,63 @@ sub get_watchers {
 sub remove_watcher {
     my ( $self, @args ) = @_;
     my %arg = @args == 1 ? ( watcher => $args[0] ) : @args;
-    for my $watcher ( exists $arg{watcher} ? $arg{watcher} // () : $self->get_watchers(%arg) ) {
-        my ( $path, $type ) = ( $watcher->path // '', $watcher->type );
-        if ( my $types = $self->watchers->{$path} ) {
-            delete $types->{$type}{ refaddr $watcher};
-            delete $types->{$type}          if !%{ $types->{$type} };
-            delete $self->watchers->{$path} if !%$types;
+    $self->_remove($_) for exists $arg{watcher} ? $arg{watcher} // () : $self->get_watchers(%arg);
+    return;
+}
+
+# Events come by the hundred thousand: here and below attributes are read where they are.
+sub _remove {
+    my ( $self, $watcher ) = @_;
+    my ( $path, $type )    = @{$watcher}{qw(path type)};
+    $path //= '';
+    if ( my $types = $self->{watchers}{$path} ) {
+        my $same = $types->{$type};
+        delete $same->{ refaddr $watcher};
+        if ( !%$same ) {
+            delete $types->{$type};
+            delete $self->{watchers}{$path} if !%$types;
         }
-        delete $self->_by_id->{ $watcher->id };
-        $watcher->_forget;
     }
+    delete $self->{_by_id}{ $watcher->{id} };
+    $watcher->_forget;
     return;
 }
 
 sub recv_event {
     my ($self) = @_;
+    local $self->{_in_callback} = 1;    # of a command, whose turn comes before the event's
+    return $self->_next_event;
+}
+
+sub dispatch_event {
+    my ($self) = @_;
+    local $self->{_in_callback} = 1;
+    my $event = $self->recv_event;
+    return defined $event ? $self->_hand_over($event) : undef;
+}
+
+sub _next_event {
+    my ($self) = @_;
+    my $channel = $self->{channel};
     my $event;
-    while ( defined( $event = $self->channel->recv ) ) {
+    while ( defined( $event = $channel->recv( $self->{_room} ) ) ) {
         next if ref $event ne 'HASH';
         my $watcher = $event->{watcher} // last;
         if ( !ref $watcher ) {    # the engine knows numbers
-            $watcher = $event->{watcher} = $self->_by_id->{$watcher} // next;
-            $watcher->_forgotten if $event->{type} != ZOO_SESSION_EVENT;
+            $watcher = $event->{watcher} = $self->{_by_id}{$watcher} // next;
+            delete $watcher->{_handle} if $event->{type} != ZOO_SESSION_EVENT;
         }
-        last if !$watcher->done;
+        last if !$watcher->{done};
     }
     return $event;
 }
 
-sub dispatch_event {
-    my ($self)  = @_;
-    my $event   = $self->recv_event;
-    my $watcher = $event && delete $event->{watcher};
-    my $waiting = $event && delete $self->{_waiting};
-    my $copy =
-      $waiting || ( $event && defined wantarray ) ? {%$event} : undef;    # callbacks may change their own
+# Returns the event, without its watcher, if anybody wants it.
+sub _hand_over {
+    my ( $self, $event ) = @_;
+    my $watcher = delete $event->{watcher};
+    my $waiting = delete $self->{_waiting};
+    my $copy    = $waiting || defined wantarray ? {%$event} : undef;    # callbacks may change their own
     $waiting->($copy)         if $waiting;
     $watcher->process($event) if $watcher;
     return $copy;
@@ -122,12 +144,47 @@ sub wait {
 
 sub dispatch_ready {
     my ($self) = @_;
-    my $wait = $self->{_waiting};
-    for my $nth ( 1 .. $BATCH ) {                       # not $_: that is the callbacks'
-        last if !$self->channel->size;
-        $self->dispatch_cb->();
-        last if $wait && !$self->{_waiting};            # wait asks for one event, and has it
+    my ( $channel, $wait, $room ) = ( $self->channel, $self->{_waiting}, $BATCH );
+
+    # What is the program's own is called for each item. What is ours takes the answers to commands together.
+    my $own = !$self->{dispatch_cb} || $self->{dispatch_cb} == ( $self->{_own_cb} // 0 );
+    my $plain =
+      $own && $self->can('dispatch_event') == \&dispatch_event && $self->can('recv_event') == \&recv_event;
+    local $self->{_in_callback} = 1;
+    local $self->{_room}        = 1;
+    while ( $room > 0 && $channel->size ) {
+        if ( my $completed = $plain && $channel->_complete($room) ) {
+            $room -= $completed;
+            next;
+        }
+        if ($plain) {
+            my $event = $self->_next_event;
+            $self->_hand_over($event) if defined $event;
+        }
+        else {
+            $self->dispatch_cb->();
+        }
+        $room--;
+        last if $wait && !$self->{_waiting};    # wait asks for one event, and has it
     }
+    return;
+}
+
+# Lets the loop run until a future is ready.
+sub _drive {
+    my ( $self, $future ) = @_;
+    $self->_can_drive;
+    $self->run_loop_once until $future->is_ready;
+    return;
+}
+
+# In a callback others have to wait until it returns, and with them what the future waits for.
+sub _can_drive {
+    my ($self) = @_;
+    $self->channel->_fd;    # dies in another thread than its own
+    $self->{_in_callback}
+      and ZooKeeper::Error::_croak( 'a pending future can not be waited for inside a callback:'
+          . ' chain what depends on it (then, await)' );
     return;
 }
 
@@ -149,8 +206,8 @@ sub _after_fork { return }
 # Loops call it without arguments, and dispatchers of other people's look at what it returns.
 sub _build_dispatch_cb {
     my ($self) = @_;
-    weaken($self);
-    return sub { return $self ? $self->dispatch_event : undef };
+    weaken( my $weak = $self );
+    return $self->{_own_cb} = sub { return $weak ? $weak->dispatch_event : undef };
 }
 
 1;

@@ -40,30 +40,41 @@ my %OURS = map { $_ => 1 } qw(
   ZooKeeper ZooKeeper::Arguments ZooKeeper::Channel ZooKeeper::Commands ZooKeeper::Constants
   ZooKeeper::Dispatcher ZooKeeper::Dispatcher::AnyEvent ZooKeeper::Dispatcher::Interrupt
   ZooKeeper::Dispatcher::IOAsync ZooKeeper::Dispatcher::Mojo ZooKeeper::Dispatcher::Pipe
-  ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Guard ZooKeeper::Methods ZooKeeper::Settings
-  ZooKeeper::Transaction ZooKeeper::Watcher ZooKeeper::XS
-  Method::Generate::Accessor::_Generated Moo::Object Sub::Defer
+  ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Future ZooKeeper::Guard ZooKeeper::Methods
+  ZooKeeper::MultiRead ZooKeeper::Operations ZooKeeper::Settings ZooKeeper::Steps ZooKeeper::Transaction
+  ZooKeeper::Watcher ZooKeeper::XS
+  Future Future::PP Future::_base Method::Generate::Accessor::_Generated Moo::Object Sub::Defer
 );
 
 # Those that programs make subclasses of.
-my @CLASSES = qw(ZooKeeper ZooKeeper::Dispatcher ZooKeeper::Transaction);
+my @CLASSES = qw(ZooKeeper ZooKeeper::Dispatcher ZooKeeper::Operations);
 
 # Throws what a call came to. Rust calls this for the server's and its own codes.
 sub _raise {
-    my ( $op, $path, $code, $detail, $maybe_applied ) = @_;
+    my @facts = @_;
+    ZooKeeper::Error->throw( _described( _at_caller(), @facts ) );
+}
+
+# The same as a value, of a call that was made " at FILE line N.". Rust calls this where nobody waits.
+sub _made {
+    my @facts = @_;
+    local $@ = '';    # what happens to be there is no previous exception
+    return ZooKeeper::Error->new( _described(@facts) );
+}
+
+sub _described {
+    my ( $at, $op, $path, $code, $detail, $maybe_applied ) = @_;
     my $error  = zerror($code);
     my $doing  = ZooKeeper::Commands::doing( $op, $path );
     my $reason = defined $detail ? "$error: $detail" : $error;
-    ZooKeeper::Error->throw(
-        {
-            code          => $code,
-            error         => $error,
-            message       => "Error $doing: $reason" . _at_caller(),
-            op            => $op,
-            path          => ( $op eq 'new'   ? undef : $path ),
-            maybe_applied => ( $maybe_applied ? 1     : 0 ),
-        }
-    );
+    return {
+        code          => $code,
+        error         => $error,
+        message       => "Error $doing: $reason$at",
+        op            => $op,
+        path          => ( $op eq 'new'   ? undef : $path ),
+        maybe_applied => ( $maybe_applied ? 1     : 0 ),
+    };
 }
 
 # Dies with a plain message: the caller used a wrong Perl type.
@@ -80,7 +91,12 @@ sub _warn {
     return;
 }
 
+# Where a call began that goes on in callbacks: set while one runs.
+our $at;
+
+# Rust asks, too.
 sub _at_caller {
+    return $at if defined $at;
     my ( undef, $file, $line ) = caller( _caller_level() );
     return " at $file line $line.\n";
 }

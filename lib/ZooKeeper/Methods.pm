@@ -2,49 +2,151 @@ package ZooKeeper::Methods;
 use strict;
 use warnings;
 
+use Exporter 'import';
 use Sub::Util            qw(set_subname);
 use ZooKeeper::Arguments qw(arguments arrange is_callable);
 use ZooKeeper::Commands;
 use ZooKeeper::Error;
 use ZooKeeper::Guard;
 
-our $VERSION = '0.2.0';
+our $VERSION   = '0.2.0';
+our @EXPORT_OK = qw(define);
 
-# Gives a class one method per command. The class has the XSUBs already.
+# Every command has three forms: NAME, which waits, or calls what it is given as "cb"; NAME_f, which returns a
+# future; NAME_p, which returns a promise. All of them ask in the same way. Whoever does not wait is told: by a
+# function and, if there is one, its first argument, before the error and the results.
+
+# Gives a class the methods of all commands. The class has the XSUBs already.
 sub install {
     my ($class) = @_;
     for my $command ( ZooKeeper::Commands::methods() ) {
-        my $name   = "${class}::$command->{name}";
-        my $method = set_subname( $name, _blocking( $command, $class->can("_$command->{name}") ) );
-        no strict 'refs';
-        *{$name} = $method;
+        my $xsub = $class->can("_$command->{name}");
+        define( $class, $command, sub { _ask( $command, $xsub, @_ ) }, $xsub );
     }
     return;
 }
 
-# The blocking form of a command. Without named arguments nothing is to be arranged: Rust sees the caller's @_.
-sub _blocking {
-    my ( $command, $xsub ) = @_;
-    my $name   = $command->{name};
-    my $least  = 1 + @{ $command->{positional} };
-    my $direct = grep( { $_ eq 'acl_or_default' } @{ $command->{takes} } ) ? -1 : $least;
-    return sub {
-        return &$xsub if @_ == $direct;
-        my ( $self, @args ) = @_;
-        my $dispatcher = ZooKeeper::_dispatcher_of( $self, $name );
-        my $arg        = arguments( $command, @args );
-        my $cb         = $arg->{watcher};
-        return $xsub->( $self, arrange( $command, $arg, $self ) ) if !defined $cb;
+# Gives a class the three forms of a command. What asks is called with the object, a hash ref of arguments, and
+# whom to tell, if anybody. With an XSUB calls without named arguments go straight to it.
+sub define {
+    my ( $class, $command, $ask, $xsub ) = @_;
+    my $is_direct = $xsub && !grep { $_ eq 'acl_or_default' } @{ $command->{takes} };
+    my $name      = $command->{name};
+    my $least     = 1 + @{ $command->{positional} };
 
-        is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
-        my $watcher = $dispatcher->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
-        my $failed  = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
-        $arg->{watcher} = $watcher->id;
-        my @call   = ( $self, arrange( $command, $arg, $self ) );
-        my @result = wantarray ? $xsub->(@call) : scalar $xsub->(@call);
-        $failed->dismiss;
-        return wantarray ? @result : $result[0];
+    my @between = $is_direct ? _between($command) : ();
+
+    my %method = (
+        $name => sub {
+            if ($is_direct) {
+                return &$xsub if @_ == $least;
+                return $xsub->( @_[ 0 .. $least - 1 ], @between, $_[-1] )
+                  if @_ == $least + 2 && ( $_[$least] // '' ) eq 'cb' && ref $_[-1] eq 'CODE';
+            }
+            my ( $self, @args ) = @_;
+            $self->_dispatcher_for($name);
+            my $arg = arguments( $command, @args );
+            my $cb  = delete $arg->{cb};
+            return $ask->( $self, $arg ) if !defined $cb;
+            is_callable($cb) or ZooKeeper::Error::_croak("$name: cb must be a code reference");
+            $ask->( $self, $arg, $cb );
+            return;
+        }
+    );
+    $method{"${name}_f"} =
+      _later( "${name}_f", $command, $ask, $is_direct && $xsub, \&_future, \&ZooKeeper::Future::_settle );
+    $method{"${name}_p"} =
+      _later( "${name}_p", $command, $ask, $is_direct && $xsub, \&_promise, \&_settle_promise );
+    no strict 'refs';
+    *{"${class}::$_"} = set_subname( "${class}::$_", $method{$_} ) for keys %method;
+    return;
+}
+
+# The form that returns at once what is settled later, as "make" makes it and "settle" settles it.
+sub _later {
+    my ( $method, $command, $ask, $xsub, $make, $settle ) = @_;
+    my $least   = 1 + @{ $command->{positional} };
+    my @between = $xsub ? _between($command) : ();
+    return sub {
+        my $later = $make->( $_[0]->_dispatcher_for($method), $method );
+        if ( $xsub && @_ == $least ) {
+            $xsub->( @_, @between, $settle, $later );
+            return $later;
+        }
+        my ( $self, @args ) = @_;
+        my $arg = arguments( $command, @args );
+        defined delete $arg->{cb}
+          and ZooKeeper::Error::_warn("$method: unknown argument 'cb' has no effect");
+        $ask->( $self, $arg, $settle, $later );
+        return $later;
     };
+}
+
+# What an XSUB takes between the positional arguments and whom to tell.
+sub _between {
+    my ($command) = @_;
+    return (undef) x ( 1 + @{ $command->{takes} } - @{ $command->{positional} } );
+}
+
+# Asks for a command.
+sub _ask {
+    my ( $command, $xsub, $self, $arg, @told ) = @_;
+    my $within = $arg->{request_timeout};
+    my $cb     = $arg->{watcher};
+    return $xsub->( $self, arrange( $command, $arg, $self ), $within, @told ) if !defined $cb;
+
+    my $name = $command->{name};
+    is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
+    my $watcher =
+      $self->_dispatcher_for($name)->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
+    my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
+    $arg->{watcher} = $watcher->id;
+    my @call = ( $self, arrange( $command, $arg, $self ), $within );
+    push @call, \&_watched, [ $watcher, @told ] if @told;
+    my @result = wantarray ? $xsub->(@call) : scalar $xsub->(@call);
+    $failed->dismiss;
+    return wantarray ? @result : $result[0];
+}
+
+# The answer to a request that has set a watch, or has not.
+sub _watched {
+    my ( $call, @answer ) = @_;
+    my ( $watcher, $tell, @subject ) = @$call;
+    $watcher->_retire if defined $answer[0];
+    return $tell->( @subject, @answer );
+}
+
+sub _future {
+    my ( $dispatcher, $method ) = @_;
+    _needs( $method, 'ZooKeeper::Future', 'Future' ) if !$INC{'ZooKeeper/Future.pm'};
+    return ZooKeeper::Future::_of($dispatcher);
+}
+
+sub _promise {
+    my ( $dispatcher, $method ) = @_;
+    _needs( $method, 'Mojo::Promise', 'Mojolicious' ) if !$INC{'Mojo/Promise.pm'};
+    my $promise = Mojo::Promise->new;
+    my $loop    = $dispatcher->can('loop') && $dispatcher->loop;
+    $promise->ioloop($loop) if $loop && $loop->isa('Mojo::IOLoop');
+    return $promise;
+}
+
+sub _settle_promise {
+    my ( $promise, $error, @result ) = @_;
+    defined $error ? $promise->reject($error) : $promise->resolve(@result);
+    return;
+}
+
+sub _needs {
+    my ( $method, $module, $distribution ) = @_;
+    my $why;
+    {
+        local ( $@, $SIG{__DIE__} );
+        my $file = ( $module =~ s{::}{/}gr ) . '.pm';
+        eval { require $file } and return;
+        $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+    }
+    ZooKeeper::Error::_croak("$method needs $distribution: $why");
 }
 
 1;

@@ -1,39 +1,16 @@
 package ZooKeeper::Transaction;
 use Moo;
-use Sub::Util            qw(set_subname);
-use ZooKeeper::Arguments qw(arguments arrange);
 use ZooKeeper::Commands;
-use ZooKeeper::Constants qw(ZINVALIDSTATE zerror);
-use ZooKeeper::Error;
+use ZooKeeper::Operations;
+extends 'ZooKeeper::Operations';
 
 our $VERSION = '0.2.0';
 
-has handle => ( is => 'ro', required => 1, weak_ref => 1 );
+__PACKAGE__->_install( ZooKeeper::Commands::operations() );
 
-# Operations as Rust takes them: [ name, arguments … ].
-has ops => ( is => 'ro', default => sub { [] } );
-
-for my $command ( ZooKeeper::Commands::operations() ) {
-    my $name   = $command->{name};
-    my $method = sub {
-        my ( $self, @args ) = @_;
-        my $arg = arguments( $command, @args );
-        my $op  = [ $name, arrange( $command, $arg, $self->handle ) ];
-        return ref($self)->new( handle => $self->handle, ops => [ @{ $self->ops }, $op ] );
-    };
-    no strict 'refs';
-    *{ __PACKAGE__ . "::$name" } = set_subname( __PACKAGE__ . "::$name", $method );
-}
-
-sub commit {
-    my ($self) = @_;
-    my $ops = $self->ops;
-    return if !@$ops;
-    my $handle = $self->handle
-      // ZooKeeper::Error::_raise( 'commit', undef, ZINVALIDSTATE, 'the handle of this transaction is gone' );
-    my @results = $handle->_multi($ops);
-    $_->{message} //= zerror( $_->{code} ) for grep { $_->{type} eq 'error' } @results;
-    return @results;
+sub _send {
+    my ( undef, $handle, @call ) = @_;
+    return $handle->_multi(@call);
 }
 
 1;

@@ -1,43 +1,68 @@
 package ZooKeeper::Watcher;
-use Moo;
+use strict;
+use warnings;
+
+use Scalar::Util         qw(weaken);
 use ZooKeeper::Constants qw(ZOO_SESSION_EVENT);
+use ZooKeeper::Error;
 
 our $VERSION = '0.2.0';
 
 # Never reused, so that an event still under way for a watcher long gone finds nobody.
 my $last_id = 0;
 
-has id         => ( is => 'ro', init_arg => undef, default  => sub { ++$last_id } );
-has dispatcher => ( is => 'ro', required => 1,     weak_ref => 1 );
-has cb         => ( is => 'ro', required => 1 );
-has path       => ( is => 'ro' );
-has type       => ( is => 'ro', default => '' );
-has done       => ( is => 'rw', default => 0 );
+# Programs may have a hundred thousand of them: so this is no class of Moo's, and what is held weakly is shared.
+# (Perl searches a list of all weak references to a thing when one of them goes.)
+sub new {
+    my ( $class, @args ) = @_;
+    my %arg = @args == 1 ? %{ $args[0] } : @args;
+    defined $arg{$_} or ZooKeeper::Error::_croak("new: a watcher needs a $_") for qw(cb dispatcher);
+    return bless {
+        id                    => ++$last_id,
+        cb                    => $arg{cb},
+        path                  => $arg{path},
+        type                  => $arg{type} // '',
+        done                  => $arg{done} // 0,
+        ignore_session_events => $arg{ignore_session_events},
+        _dispatcher           => _weakly( $arg{dispatcher} ),
+        $arg{handle} ? ( _handle => _weakly( $arg{handle} ) ) : (),
+    }, $class;
+}
 
-has _ignore_session_events => ( is => 'rw', init_arg => 'ignore_session_events' );
+sub id   { return $_[0]{id} }
+sub cb   { return $_[0]{cb} }
+sub path { return $_[0]{path} }
+sub type { return $_[0]{type} }
 
-# The handle whose session knows this watcher by its id, until its event has come.
-has _handle => ( is => 'ro', init_arg => 'handle', weak_ref => 1, clearer => '_forgotten' );
+sub done {
+    my ( $self, @new ) = @_;
+    $self->{done} = $new[0] if @new;
+    return $self->{done};
+}
+
+sub dispatcher { return $_[0]{_dispatcher}[0] }
 
 sub ignore_session_events {
-    my $self = shift;
-    $self->_ignore_session_events(shift) if @_;
+    my ( $self, @new ) = @_;
+    $self->{ignore_session_events} = $new[0] if @new;
     my $dispatcher = $self->dispatcher;
-    return $self->_ignore_session_events // ( $dispatcher ? $dispatcher->ignore_session_events : 1 );
+    return $self->{ignore_session_events} // ( $dispatcher ? $dispatcher->ignore_session_events : 1 );
 }
 
 sub process {
     my ( $self, $event ) = @_;
-    return if $self->done;
-    if ( $self->type ne 'default' ) {
-        if ( $self->_is_own($event) ) {
+    return if $self->{done};
+    if ( $self->{type} ne 'default' ) {
+
+        # A one-shot watcher lives through the session's events and ends with the one it was set for.
+        if ( ( $event->{type} // 0 ) != ZOO_SESSION_EVENT ) {
             $self->_retire;    # before the call: it may die, or set the same watch again
         }
         elsif ( $self->ignore_session_events ) {
             return;
         }
     }
-    $self->cb->($event);
+    $self->{cb}->($event);
     return;
 }
 
@@ -48,26 +73,37 @@ sub trigger {
     return;
 }
 
-# A one-shot watcher lives through the session's events and ends with the one it was set for.
-sub _is_own {
-    my ( $self, $event ) = @_;
-    return ( $event->{type} // 0 ) != ZOO_SESSION_EVENT;
-}
-
 sub _retire {
     my ($self) = @_;
-    my $dispatcher = $self->dispatcher;
-    return $dispatcher ? $dispatcher->remove_watcher($self) : $self->done(1);
+    my $dispatcher = $self->{_dispatcher}[0];
+    return $dispatcher ? $dispatcher->_remove($self) : $self->done(1);
+}
+
+# The handle whose session knows this watcher by its id, until its event has come.
+sub _handle { return $_[0]{_handle} && $_[0]{_handle}[0] }
+
+sub _forgotten {
+    my ($self) = @_;
+    delete $self->{_handle};
+    return;
 }
 
 # The engine's half of removing a watcher.
 sub _forget {
     my ($self) = @_;
-    $self->done(1);
-    my $handle = $self->_handle or return;
-    $self->_forgotten;
-    $handle->_forget_watcher( $self->id );
+    $self->{done} = 1;
+    my $handle = delete $self->{_handle} or return;
+    $handle->[0]->_forget_watcher( $self->{id} ) if $handle->[0];
     return;
+}
+
+# One weak reference to a thing for all that want one.
+sub _weakly {
+    my ($thing) = @_;
+    return $thing->{_weakly} // do {
+        weaken( ( $thing->{_weakly} = [$thing] )->[0] );
+        $thing->{_weakly};
+    };
 }
 
 1;

@@ -17,6 +17,10 @@ fn main() {
     if config("usemultiplicity") == "define" {
         println!("cargo:rustc-cfg=perl_multiplicity");
     }
+    println!("cargo:rustc-check-cfg=cfg(perl_ithreads)");
+    if config("useithreads") == "define" {
+        println!("cargo:rustc-cfg=perl_ithreads");
+    }
     let api = format!("v{}.{}.{}", config("api_revision"), config("api_version"), config("api_subversion"));
     println!("cargo:rustc-env=PERL_API_VERSION={api}");
 

@@ -26,6 +26,18 @@ sub wait {
     return scalar $done->recv;
 }
 
+sub _drive {
+    my ( $self, $future ) = @_;
+    $self->_can_drive;
+    my $done = AnyEvent->condvar;
+    AnyEvent->now_update;
+    my $end   = sub { $done->send if $future->is_ready && !$done->ready };
+    my $timer = AnyEvent->timer( after => $AGAIN, interval => $AGAIN, cb => $end );   # what dies skips callbacks
+    $future->on_ready($end);
+    $done->recv;
+    return;
+}
+
 sub attach_loop {
     my ($self) = @_;
     my $io     = AnyEvent->io( fh => $self->fd, poll => 'r', cb => $self->on_readable );

@@ -25,7 +25,7 @@ fn main() {
     let start = Instant::now();
     for _ in 0..count {
         let request = Request::GetData { path: args[2].as_bytes(), watch: false };
-        let ticket = handle.submit(&request, None).expect("submit");
+        let ticket = handle.submit(&request, None, None).expect("submit");
         handle.wait(ticket).expect("get");
     }
     println!("{:?} per get", start.elapsed() / count);

@@ -5,7 +5,7 @@ mod notes;
 use crate::conn::Conn;
 use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
-use crate::handle::Ticket;
+use crate::handle::{posted, Ticket};
 use crate::queue::{Delivery, Sink};
 use crate::resolver::{Answer, Resolver};
 use crate::slots::{Awaited, Slots};
@@ -30,6 +30,8 @@ const KEEP: Duration = Duration::from_millis(5);
 /// Reads in one go; more is left for the next round, so that one session can't starve the others.
 const READS_AT_ONCE: usize = 16;
 const READ_BUFFER: usize = 64 << 10;
+/// Requests are not held back beyond so many bytes.
+const PACKET: usize = 32 << 10;
 
 /// A caller that does not lead looks again after this time, should a wake-up ever be missed.
 const FOLLOWER_LOOKS_AGAIN: Duration = Duration::from_secs(1);
@@ -231,14 +233,30 @@ impl Core {
 
     // ---- both
 
+    /// As [`settle`](Self::settle), but what there is to write may wait for the next time: if others are
+    /// under way, whose answers will be that time at the latest. True if it does.
+    pub(crate) fn settle_soon(&mut self, now: Time) -> bool {
+        if matches!(self.lead, Lead::Kept { .. }) {
+            self.lead = Lead::Engine; // nobody comes back for this answer
+        }
+        let held = self.session.is_connected()
+            && self.session.outstanding() > 1
+            && self.session.transmit().len() < PACKET;
+        if !held {
+            self.settle(now);
+            return false;
+        }
+        self.tell();
+        self.listen();
+        self.plan();
+        true
+    }
+
     /// Carries out whatever the session has decided: tells users, opens and closes connections,
     /// writes; then sets poller and timer accordingly.
     pub(crate) fn settle(&mut self, now: Time) {
         loop {
-            self.write_notes();
-            while let Some(output) = self.session.poll_output() {
-                self.route(output);
-            }
+            self.tell();
             match self.session.poll_action() {
                 Some(Action::Connect(host)) => self.connect_to(host, now),
                 Some(Action::Disconnect) => self.disconnect(),
@@ -250,12 +268,22 @@ impl Core {
         self.plan();
     }
 
+    fn tell(&mut self) {
+        self.write_notes();
+        while let Some(output) = self.session.poll_output() {
+            self.route(output);
+        }
+    }
+
     fn route(&mut self, output: Output) {
         match output {
-            Output::Completed { token, result } => {
-                let wake = self.slots.answer(Ticket(token), result);
-                self.wake(wake);
-            }
+            Output::Completed { token, result } => match posted(token) {
+                Some(id) => self.sink.deliver(Delivery::Completed { id, result }),
+                None => {
+                    let wake = self.slots.answer(Ticket(token), result);
+                    self.wake(wake);
+                }
+            },
             Output::Watch { watcher, event } => self.deliver(watcher, event),
             Output::Auth { watcher, code } => {
                 let event = WatchedEvent { kind: EventType(0), state: KeeperState(code.0), path: None };

@@ -35,6 +35,8 @@ pub struct Settings {
     pub request_timeout: Option<Duration>,
     /// The longest request, in bytes.
     pub jute_maxbuffer: usize,
+    /// How many requests may be unanswered. More are refused, or wait if their caller does.
+    pub max_in_flight: usize,
     /// Take a session as expired once it has been cut off for longer than its timeout.
     pub expire_by_clock: bool,
     /// Who hears of session events.
@@ -51,6 +53,7 @@ impl Settings {
             read_only: false,
             request_timeout: None,
             jute_maxbuffer: 0xf_ffff,
+            max_in_flight: 10_000,
             expire_by_clock: false,
             default_watcher: None,
         }
@@ -66,6 +69,14 @@ impl Ticket {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ticket(LAST.fetch_add(1, Relaxed) + 1)
     }
+}
+
+/// Tokens with this bit are of requests that nobody waits for; the others are tickets.
+const POSTED: u64 = 1 << 63;
+
+/// The `id` of a request that was posted, if the token is such a one's.
+pub(crate) fn posted(token: u64) -> Option<u64> {
+    (token & POSTED != 0).then_some(token & !POSTED)
 }
 
 /// How a blocking call stands.
@@ -103,6 +114,7 @@ impl Handle {
             read_only: settings.read_only,
             request_timeout: settings.request_timeout,
             jute_maxbuffer: settings.jute_maxbuffer,
+            max_in_flight: settings.max_in_flight,
             expire_by_clock: settings.expire_by_clock,
             seed: fastrand::u64(..),
         };
@@ -123,14 +135,49 @@ impl Handle {
     ///
     /// # Errors
     /// The session is over, or the request is too long. Nothing was sent then.
-    pub fn submit(&self, request: &Request<'_>, watcher: Option<u64>) -> Result<Ticket, Failure> {
+    ///
+    /// `within` overrides the handle's request timeout.
+    pub fn submit(
+        &self,
+        request: &Request<'_>,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<Ticket, Failure> {
         let ticket = Ticket::next();
         let now = clock::now();
         let mut core = self.lock();
-        core.session.submit(now, request, ticket.0, watcher, None)?;
+        core.session.submit(now, request, ticket.0, watcher, within)?;
         core.slots.open(ticket, Awaited::Reply, None);
         core.settle(now);
         Ok(ticket)
+    }
+
+    /// Asks for an operation on behalf of somebody who does not wait: the answer is delivered to the sink
+    /// as [`Delivery::Completed`](crate::Delivery::Completed) with `id` (below 2^63), unless this fails.
+    ///
+    /// True if the request is held back, so that others can go out in the same packet: call
+    /// [`flush`](Self::flush) when there are no more for now. It is not held back for longer than the
+    /// server takes to answer what is under way already, and if nothing is it goes out at once.
+    ///
+    /// # Errors
+    /// The session is over, or the request is too long, or too many are in flight. Nothing was sent then,
+    /// and nothing will be delivered.
+    pub fn post(
+        &self,
+        request: &Request<'_>,
+        id: u64,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<bool, Failure> {
+        let now = clock::now();
+        let mut core = self.lock();
+        core.session.try_submit(now, request, POSTED | id, watcher, within)?;
+        Ok(core.settle_soon(now))
+    }
+
+    /// Sends what [`post`](Self::post) has held back.
+    pub fn flush(&self) {
+        self.lock().settle(clock::now());
     }
 
     /// Moves a blocking call on: reads what has arrived, if this caller leads, and says what to wait
@@ -188,6 +235,26 @@ impl Handle {
         let now = clock::now();
         let mut core = self.lock();
         core.session.add_auth(now, scheme, credentials, watcher)?;
+        core.settle(now);
+        Ok(())
+    }
+
+    /// [`add_auth`](Self::add_auth) as a request, whose answer is delivered as that of
+    /// [`post`](Self::post) when the server has said what it thinks of the credentials.
+    ///
+    /// # Errors
+    /// As those of `add_auth`; nothing will be delivered then.
+    pub fn post_auth(
+        &self,
+        scheme: &[u8],
+        credentials: &[u8],
+        id: u64,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut core = self.lock();
+        core.session.authenticate(now, scheme, credentials, watcher, POSTED | id, within)?;
         core.settle(now);
         Ok(())
     }

@@ -8,7 +8,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Mutex, PoisonError};
-use zk_proto::session::WatchedEvent;
+use zk_proto::op::Reply;
+use zk_proto::session::{Failure, WatchedEvent};
 
 /// Something for the user, made by the IO thread or by a caller that led.
 #[derive(Debug)]
@@ -19,6 +20,13 @@ pub enum Delivery {
         watcher: u64,
         /// What it hears.
         event: WatchedEvent,
+    },
+    /// A request was answered that nobody waits for.
+    Completed {
+        /// As given to [`Handle::post`](crate::Handle::post).
+        id: u64,
+        /// The answer.
+        result: Result<Reply, Failure>,
     },
 }
 
@@ -118,13 +126,25 @@ impl<T: Send> Queue<T> {
         *self.notify.lock().unwrap_or_else(PoisonError::into_inner) = notify;
     }
 
+    /// Makes the fd readable although nothing may be there: whoever listens to it is to look here soon, for
+    /// a reason of its own.
+    pub fn prompt(&self) {
+        self.wake();
+    }
+
     /// Takes the oldest item. The fd stops being readable with the last one.
     pub fn pop(&self) -> Option<T> {
-        let item = self.receiver.try_recv().ok();
+        let item = self.take();
         if self.receiver.is_empty() {
             self.clear();
         }
         item
+    }
+
+    /// Takes the oldest item and leaves the fd as it is, for a consumer who is not done with what he has
+    /// taken: he calls [`clear`](Self::clear) when he is.
+    pub fn take(&self) -> Option<T> {
+        self.receiver.try_recv().ok()
     }
 
     /// Makes the fd unreadable if the queue is empty. Nothing is lost to a producer at work in the

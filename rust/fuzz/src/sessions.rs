@@ -45,6 +45,7 @@ fn config(input: &mut Input<'_>) -> Config {
         read_only: flags & 2 != 0,
         request_timeout: (flags & 4 != 0).then_some(Duration::from_millis(700)),
         jute_maxbuffer: if flags & 8 != 0 { 100 } else { 0xf_ffff },
+        max_in_flight: if flags & 16 != 0 { 2 } else { 10_000 },
         expire_by_clock: flags & 16 != 0,
         seed: flags.into(),
     }

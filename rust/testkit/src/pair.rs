@@ -21,6 +21,7 @@ pub fn config(hosts: &str) -> Config {
         read_only: false,
         request_timeout: None,
         jute_maxbuffer: 0xf_ffff,
+        max_in_flight: 10_000,
         expire_by_clock: false,
         seed: 1,
     }

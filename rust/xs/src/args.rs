@@ -8,7 +8,7 @@
 use crate::acl::AclRange;
 use crate::blocking::Held;
 use crate::perl::{Call, Kind, Perl, Sv};
-use crate::table::Arg;
+use crate::table::{Arg, OPERATIONS, READS};
 use crate::thrown::{Raise, Thrown};
 use crate::values::{self, Raw};
 use std::fmt;
@@ -143,8 +143,10 @@ impl Reader {
 
     /// Reads what the command wants. May run Perl code and die in the first pass.
     pub(crate) fn arguments(&mut self, args: &'static [Arg]) -> Result<Operands, Thrown> {
-        if args == [Arg::Operations] {
-            return self.operations();
+        match args {
+            [Arg::Operations] => return self.operations(OPERATIONS),
+            [Arg::Reads] => return self.operations(READS),
+            _ => {}
         }
         let (perl, call) = (self.perl, self.call);
         let settled = self.settle_all(args, |index| perl.argument(call, 1 + index))?;
@@ -223,7 +225,7 @@ impl Reader {
                 }
                 Arg::ExactVersion => return Err(self.bad("version is undefined")),
                 Arg::Watcher => given.watcher = self.watcher(sv)?,
-                Arg::Version | Arg::Acl | Arg::Operations => {}
+                Arg::Version | Arg::Acl | Arg::Operations | Arg::Reads => {}
             }
         }
         let sequential = matches!(

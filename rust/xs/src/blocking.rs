@@ -13,6 +13,7 @@ use crate::guard::caught;
 use crate::handle::Client;
 use crate::perl::signals::{self, Mask, Woken};
 use crate::perl::{callback, Perl};
+use crate::results;
 use crate::table::Operation;
 use crate::thrown::{Raise, Thrown};
 use std::os::fd::RawFd;
@@ -53,6 +54,8 @@ pub(crate) struct Buffers {
     path: Vec<u8>,
     has_path: bool,
     path_is_text: bool,
+    /// For the same purpose, where the call was made, if nobody waits for it.
+    pub(crate) at: Vec<u8>,
 }
 
 impl Buffers {
@@ -63,6 +66,13 @@ impl Buffers {
         self.path_is_text = is_text;
     }
 
+    /// The words of an error that may come when this call has returned: path and place, how much of them
+    /// is path, if there is one, and whether it is text.
+    pub(crate) fn words(&self) -> (Vec<u8>, Option<usize>, bool) {
+        let words = [&self.path[..], &self.at[..]].concat();
+        (words, self.has_path.then_some(self.path.len()), self.path_is_text)
+    }
+
     /// Empty, and small enough to be kept for the next call.
     fn reset(&mut self) {
         const KEEP: usize = 4096;
@@ -70,11 +80,13 @@ impl Buffers {
         self.settled.clear();
         self.operations.clear();
         self.path.clear();
+        self.at.clear();
         self.has_path = false;
         self.acls.shrink_to(KEEP / 64);
         self.settled.shrink_to(KEEP / 64);
         self.operations.shrink_to(KEEP / 64);
         self.path.shrink_to(KEEP);
+        self.at.shrink_to(KEEP);
     }
 }
 
@@ -173,6 +185,14 @@ impl Held {
         Ok(())
     }
 
+    /// What a request came to that nobody waits for: it was made, or refused at once.
+    pub(crate) fn if_refused(self, perl: Perl) -> Result<(), Thrown> {
+        match &self.frame().reply {
+            Some(Err(failure)) => Err(results::failed(perl, self, failure)),
+            _ => Ok(()),
+        }
+    }
+
     fn step(self) -> Progress {
         let frame = self.frame();
         let Some(ticket) = frame.ticket else {
@@ -222,8 +242,7 @@ impl Held {
 
     /// The handle belongs to another process.
     fn foreign(self, perl: Perl) -> Thrown {
-        let detail = "this handle belongs to the parent process: reopen it";
-        self.raise(perl, Code::INVALID_STATE.0, Some(detail), false)
+        self.raise(perl, Code::INVALID_STATE.0, Some(Client::FOREIGN), false)
     }
 }
 

@@ -9,13 +9,16 @@ use crate::boot::Sub;
 use crate::fork::{close_unused, generation};
 use crate::guard::guarded;
 use crate::perl::{attachable, callback, files, Call, Found, Key, Perl, Sv};
+use crate::posted::{self, Calls};
 use crate::thrown::Thrown;
 use crate::values;
 use libperl_sys as sys;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::raw::c_int;
+use std::rc::Rc;
 use std::sync::Arc;
 use zk_client::{Delivery, Notify, Queue, WatchedEvent};
 
@@ -60,6 +63,10 @@ impl Signal {
 pub(crate) struct Channel {
     /// From `Arc::into_raw`: the engine's sessions hold the queue too.
     queue: Cell<*const Queue<Item>>,
+    /// Items that were taken out of the queue and not dealt with yet: they stand before it.
+    backlog: RefCell<VecDeque<Item>>,
+    /// What completions are for.
+    calls: Rc<Calls>,
     generation: Cell<u32>,
     /// What the queue was told of session events; a forked child's has to be told again.
     session_events: Cell<bool>,
@@ -78,6 +85,8 @@ impl Channel {
         let fd = queue.as_raw_fd();
         Ok(Channel {
             queue: Cell::new(Arc::into_raw(Arc::new(queue))),
+            backlog: RefCell::default(),
+            calls: Calls::new(),
             generation: Cell::new(generation()),
             session_events: Cell::new(false),
             signal: Cell::new(None),
@@ -90,7 +99,7 @@ impl Channel {
     /// The queue of this process. In a forked child a fresh one, on the wake-up descriptor that the
     /// atfork handler has put under the old number; the parent's is left as it is, since one of its
     /// threads may have been at work in it.
-    fn queue(&self) -> &Queue<Item> {
+    pub(crate) fn queue(&self) -> &Queue<Item> {
         if self.generation.get() != generation() {
             // SAFETY: as below; and the descriptor is nobody else's, as the old queue is never
             // dropped.
@@ -104,10 +113,67 @@ impl Channel {
                 self.fd.set(fresh.as_raw_fd());
             }
             self.queue.set(Arc::into_raw(Arc::new(fresh)));
+            // Answers to the parent's calls, and events of its sessions.
+            self.backlog.borrow_mut().retain(|item| matches!(item, Item::Scalar(_)));
             self.generation.set(generation());
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
         unsafe { &*self.queue.get() }
+    }
+
+    /// What completions are for.
+    pub(crate) fn calls(&self) -> &Rc<Calls> {
+        &self.calls
+    }
+
+    /// How many items there are.
+    fn len(&self) -> usize {
+        self.backlog.borrow().len() + self.queue().len()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.backlog.borrow().is_empty() && self.queue().is_empty()
+    }
+
+    /// Takes the oldest item. The descriptor stops being readable with the last one.
+    pub(crate) fn pop(&self) -> Option<Item> {
+        let item = self.backlog.borrow_mut().pop_front();
+        let item = item.or_else(|| self.queue().take());
+        self.clear();
+        item
+    }
+
+    /// Makes the descriptor unreadable if there is nothing.
+    fn clear(&self) {
+        if self.backlog.borrow().is_empty() {
+            self.queue().clear();
+        }
+    }
+
+    /// Whether the oldest item is the answer to a posted call.
+    pub(crate) fn is_completion_next(&self) -> bool {
+        let queue = self.queue(); // which may look at the backlog, too
+        let mut backlog = self.backlog.borrow_mut();
+        if backlog.is_empty() {
+            backlog.extend(queue.take());
+        }
+        matches!(backlog.front(), Some(Item::Delivery(Delivery::Completed { .. })))
+    }
+
+    /// Puts an item back in front.
+    fn put_back(&self, item: Item) {
+        self.backlog.borrow_mut().push_front(item);
+        self.queue().prompt();
+    }
+
+    /// Takes those items out that `take` does not give back.
+    pub(crate) fn extract(&self, take: impl FnMut(Item) -> Option<Item>) {
+        let queue = self.queue();
+        let mut backlog = self.backlog.borrow_mut();
+        backlog.extend(std::iter::from_fn(|| queue.take()));
+        *backlog = std::mem::take(&mut *backlog).into_iter().filter_map(take).collect();
+        drop(backlog);
+        self.clear();
     }
 
     /// Whether no file handle of Perl's is left on the descriptor.
@@ -136,6 +202,7 @@ attachable!(Channel, freed);
 /// The object is gone. The engine may hold the queue for longer, but what it drops may be dropped
 /// on any thread, so the scalars leave now.
 fn freed(channel: Channel, perl: Perl) {
+    channel.calls.drop_all(perl);
     if channel.generation.get() != generation() {
         // The parent's queue, never used here: its locks are not ours to touch, only the descriptor,
         // which is this process's own.
@@ -147,7 +214,7 @@ fn freed(channel: Channel, perl: Perl) {
     // SAFETY: the count that `new` or `queue` put there.
     let queue = unsafe { Arc::from_raw(channel.queue.get()) };
     let _ = guarded(|| queue.set_notify(None));
-    while let Some(item) = queue.pop() {
+    while let Some(item) = channel.backlog.borrow_mut().pop_front().or_else(|| queue.take()) {
         if let Item::Scalar(QueuedSv(sv)) = item {
             sv.release(perl); // perl keeps what a destructor throws
         }
@@ -161,6 +228,7 @@ pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::Channel::new", Some(new)),
     (c"ZooKeeper::Channel::send", Some(send)),
     (c"ZooKeeper::Channel::recv", Some(recv)),
+    (c"ZooKeeper::Channel::_complete", Some(complete)),
     (c"ZooKeeper::Channel::size", Some(size)),
     (c"ZooKeeper::Channel::_fd", Some(fd)),
     (c"ZooKeeper::Channel::_clear", Some(clear)),
@@ -214,8 +282,11 @@ callback! {
         });
         match made {
             Ok(Ok(channel)) => {
-                // SAFETY: just made by Box::into_raw.
-                perl.attach(object, unsafe { Box::from_raw(channel) });
+                // SAFETY: just made by Box::into_raw, and it keeps its place until `freed` takes it out.
+                unsafe {
+                    (*channel).calls.of_channel(channel);
+                    perl.attach(object, Box::from_raw(channel));
+                }
                 perl.leave_with(call, object);
             }
             Ok(Err(errno)) => Thrown::raise(perl, "new", errno, None).throw(perl),
@@ -244,17 +315,60 @@ callback! {
 }
 
 callback! {
-    /// `$channel->recv`: the oldest item, undef when there is none.
+    /// `$channel->recv($limit)`: the oldest item, undef when there is none. Completions that stand before
+    /// it are dealt with: their callbacks run, at most `$limit` of them (undef: those that are there now),
+    /// and if none but completions were there, undef is all there is to give.
     fn recv(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let channel = own_channel(perl, call, "recv");
-        let sv = match channel.queue().pop() {
-            None => perl.undef(),
+        let here = channel.len();
+        let limit = limit(perl, call).map_or(here, |limit| limit.min(here));
+        let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
+        let item = if ran == 0 || ran < limit { channel.pop() } else { None };
+        let sv = match item {
+            None => {
+                channel.calls.flush();
+                perl.undef()
+            }
             Some(Item::Scalar(QueuedSv(sv))) => sv.mortal(perl),
             Some(Item::Delivery(Delivery::Watch { watcher, event })) => {
                 event_hash(perl, watcher, &event, channel.utf8.get())
             }
+            // Only if a callback has taken out what stood behind it.
+            Some(item @ Item::Delivery(Delivery::Completed { .. })) => {
+                channel.put_back(item);
+                perl.undef()
+            }
         };
+        perl.leave_with(call, sv);
+    }
+}
+
+/// Deals with completions. The object is kept alive: a callback may let go of it.
+fn run(perl: Perl, call: Call, channel: &Channel, limit: usize) -> usize {
+    if let Some(object) = perl.argument(call, 0).referent() {
+        object.retain().mortal(perl);
+    }
+    posted::run(perl, channel, limit)
+}
+
+/// Argument 1 as a number of items.
+fn limit(perl: Perl, call: Call) -> Option<usize> {
+    let number = values::integer(argument(perl, call, 1))?;
+    usize::try_from(number).ok()
+}
+
+callback! {
+    /// `$channel->_complete($limit)`: deals with the completions in front, at most so many; how many.
+    fn complete(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        let channel = own_channel(perl, call, "_complete");
+        let limit = limit(perl, call).unwrap_or(1);
+        let ran = run(perl, call, channel, limit);
+        if ran > 0 {
+            channel.calls.flush();
+        }
+        let sv = perl.new_integer(ran as i64).mortal(perl);
         perl.leave_with(call, sv);
     }
 }
@@ -263,13 +377,13 @@ callback! {
     /// `$channel->size`
     fn size(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let len = channel(perl, call, "size").map_or(0, |c| {
-            let queue = c.queue();
+        let len = channel(perl, call, "size").map_or(0, |channel| {
             // A loop that was woken by a note that came after its item was taken asks no more than this.
-            if queue.is_empty() {
-                queue.clear();
+            if channel.is_empty() {
+                channel.clear();
+                channel.calls.flush();
             }
-            queue.len()
+            channel.len()
         });
         let sv = perl.new_integer(len as i64).mortal(perl);
         perl.leave_with(call, sv);
@@ -280,7 +394,9 @@ callback! {
     /// `$channel->_fd`: readable while there is an item.
     fn fd(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        let fd = own_channel(perl, call, "_fd").queue().as_raw_fd();
+        let channel = own_channel(perl, call, "_fd");
+        let fd = channel.queue().as_raw_fd();
+        let _ = guarded(|| channel.calls.disown_inherited());
         let sv = perl.new_integer(fd.into()).mortal(perl);
         perl.leave_with(call, sv);
     }
@@ -306,7 +422,7 @@ callback! {
     fn clear(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         if let Some(channel) = channel(perl, call, "_clear") {
-            channel.queue().clear();
+            channel.clear();
         }
         perl.leave(call, 0);
     }

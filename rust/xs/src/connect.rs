@@ -2,16 +2,19 @@
 //! once.
 
 use crate::args::{protect, settled};
+use crate::blocking::Held;
 use crate::boot::Sub;
 use crate::channel::Channel;
 use crate::engine::engine;
-use crate::guard::guarded;
+use crate::guard::{caught, guarded};
 use crate::handle::{close_former, Attached, Client};
 use crate::perl::{callback, Call, Found, Key, Kind, Perl, Sv};
+use crate::results::Shape;
 use crate::session::{CLIENT_ID, PASSWD};
 use crate::thrown::{Raise, Thrown};
 use crate::trace::{self, About, Level};
 use crate::values::{self, Raw};
+use crate::wish::Wish;
 use libperl_sys as sys;
 use std::rc::Rc;
 use std::time::Duration;
@@ -33,6 +36,7 @@ static UTF8: Key = Key::new("utf8");
 static READ_ONLY: Key = Key::new("read_only");
 static REQUEST_TIMEOUT: Key = Key::new("request_timeout");
 static JUTE_MAXBUFFER: Key = Key::new("jute_maxbuffer");
+static MAX_IN_FLIGHT: Key = Key::new("max_in_flight");
 
 /// At boot.
 pub(crate) fn prepare_keys(perl: Perl) {
@@ -45,6 +49,7 @@ pub(crate) fn prepare_keys(perl: Perl) {
         &READ_ONLY,
         &REQUEST_TIMEOUT,
         &JUTE_MAXBUFFER,
+        &MAX_IN_FLIGHT,
         &CLIENT_ID,
         &PASSWD,
     ] {
@@ -64,6 +69,7 @@ struct Wanted {
     read_only: bool,
     request_timeout: Option<Duration>,
     jute_maxbuffer: Option<usize>,
+    max_in_flight: Option<usize>,
 }
 
 callback! {
@@ -156,9 +162,12 @@ fn start(wanted: Wanted) -> Result<*mut Attached, (i32, Option<String>)> {
     if let Some(limit) = wanted.jute_maxbuffer {
         settings.jute_maxbuffer = limit;
     }
+    if let Some(most) = wanted.max_in_flight {
+        settings.max_in_flight = most;
+    }
     let engine = engine().map_err(system)?;
     let handle = Handle::open(engine, settings, channel.sink()).map_err(system)?;
-    let client = Rc::new(Client::new(handle, wanted.utf8));
+    let client = Rc::new(Client::new(handle, wanted.utf8, channel.calls().clone()));
     Ok(Box::into_raw(Box::new(Attached(client))))
 }
 
@@ -169,7 +178,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     let Kind::Hash(options) = options.kind() else {
         return Err(Thrown::croak(perl, "new: options must be a hash ref"));
     };
-    let [hosts, timeout, default_watcher, utf8, read_only, request_timeout, jute, id, channel] = [
+    let [hosts, timeout, default_watcher, utf8, read_only, request_timeout, jute, most, id, channel] = [
         &HOSTS,
         &TIMEOUT,
         &DEFAULT_WATCHER,
@@ -177,6 +186,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         &READ_ONLY,
         &REQUEST_TIMEOUT,
         &JUTE_MAXBUFFER,
+        &MAX_IN_FLIGHT,
         &CLIENT_ID,
         &CHANNEL,
     ]
@@ -208,6 +218,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     };
     let timeout = count("timeout", timeout)?;
     let limit = count("jute_maxbuffer", jute)?;
+    let most = count("max_in_flight", most)?;
     Ok(Wanted {
         hosts: values::text(perl, hosts, utf8).0,
         channel,
@@ -221,6 +232,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         read_only,
         request_timeout: values::seconds(perl, "request_timeout", request_timeout).map_err(wrong)?,
         jute_maxbuffer: limit.map(|n| n as usize),
+        max_in_flight: most.map(|n| n as usize),
     })
 }
 
@@ -264,46 +276,64 @@ fn bad(perl: Perl, path: Sv, code: i32, detail: Option<&str>) -> Thrown {
 }
 
 callback! {
-    /// `_add_auth($scheme, $credentials, $watcher)`
+    /// `_add_auth($scheme, $credentials, $watcher, $request_timeout, $callback, $subject)`
     fn add_auth(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
-        match authenticate(perl, call) {
+        let outcome = Client::of(perl, call, ADD_AUTH).and_then(|client| {
+            let held = Held::open(perl, client, ADD_AUTH);
+            let done = authenticate(perl, call, held);
+            held.close(perl);
+            done
+        });
+        match outcome {
             Ok(()) => perl.leave(call, 0),
             Err(thrown) => thrown.throw(perl),
         }
     }
 }
 
-fn authenticate(perl: Perl, call: Call) -> Result<(), Thrown> {
-    const OP: &str = "add_auth";
+const ADD_AUTH: &str = "add_auth";
+
+fn authenticate(perl: Perl, call: Call, held: Held) -> Result<(), Thrown> {
     protect(perl, call);
+    let wish = Wish::read(perl, call, 4, held)?;
     let [scheme, credentials, watcher] = [1, 2, 3].map(|index| settled(perl, perl.argument(call, index)));
-    let client = Client::of(perl, call, OP)?;
     for (name, sv) in [("scheme", scheme), ("credentials", credentials)] {
         if sv.is_reference() {
-            let words = format!("{OP}: {name} must be a string, not a reference");
+            let words = format!("{ADD_AUTH}: {name} must be a string, not a reference");
             return Err(Thrown::croak(perl, &words));
         }
     }
-    let wrong = |words: &str| Thrown::raise(perl, OP, Code::BAD_ARGUMENTS.0, Some(words));
+    let wrong = |words: &str| held.raise(perl, Code::BAD_ARGUMENTS.0, Some(words), false);
     if !scheme.is_defined() {
         return Err(wrong("scheme is undefined"));
     }
     let watcher = values::watcher(perl, watcher).map_err(|words| wrong(&words))?;
-    let (scheme, _) = values::text(perl, scheme, client.utf8);
+    let (scheme, _) = values::text(perl, scheme, held.frame().client.utf8);
     let Some(credentials) = values::bytes(perl, credentials) else {
         let words = "credentials contain characters above 255; encode them first";
-        return Err(Thrown::croak(perl, &format!("{OP}: {words}")));
+        return Err(Thrown::croak(perl, &format!("{ADD_AUTH}: {words}")));
     };
-    let mut failure = None;
-    let done = guarded(|| {
+    held.block_signals();
+    let done = caught(|| {
+        let frame = held.frame();
+        let client = &frame.client;
         // SAFETY: nothing of Perl has run since they were taken.
         let (scheme, credentials) = unsafe { (scheme.bytes(), credentials.bytes()) };
-        failure = client.handle().add_auth(scheme, credentials, watcher).err();
+        let outcome = match wish.callback {
+            None => client.handle().add_auth(scheme, credentials, watcher),
+            Some(callback) => {
+                let posted = callback.posted(client, &frame.buffers, ADD_AUTH, Shape::Nothing);
+                client.post(posted, |id| {
+                    let handle = client.handle();
+                    handle.post_auth(scheme, credentials, id, watcher, wish.within).map(|()| false)
+                })
+            }
+        };
+        frame.reply = outcome.err().map(Err);
     });
-    match (done, failure) {
-        (Err(panicked), _) => Err(Thrown::panic(perl, panicked)),
-        (Ok(()), None) => Ok(()),
-        (Ok(()), Some(f)) => Err(Thrown::raise(perl, OP, f.code.0, f.detail.as_deref()).of(client)),
+    match done {
+        Err(panicked) => Err(Thrown::panic(perl, panicked)),
+        Ok(()) => held.if_refused(perl),
     }
 }

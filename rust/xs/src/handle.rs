@@ -6,6 +6,7 @@ use crate::fork::generation;
 use crate::guard::{caught, guarded};
 use crate::perl::signals::{self, Woken};
 use crate::perl::{attachable, Call, Found, Perl, Sv};
+use crate::posted::Calls;
 use crate::thrown::Thrown;
 use crate::trace::{self, About, Level};
 use std::cell::{Cell, RefCell};
@@ -42,23 +43,33 @@ pub(crate) struct Client {
     /// How many calls wait in it: more than one when signal handlers make calls.
     pub(crate) waiting: Cell<u32>,
     spare: Cell<Option<Box<Buffers>>>,
+    /// Where calls are kept that nobody waits for, and how many of them are this client's.
+    pub(crate) calls: Rc<Calls>,
+    pub(crate) posted: Cell<usize>,
+    /// Requests are held back.
+    pub(crate) holding: Cell<bool>,
 }
 
 impl Client {
-    pub(crate) fn new(handle: Handle, utf8: bool) -> Client {
+    /// What a forked child is told.
+    pub(crate) const FOREIGN: &str = "this handle belongs to the parent process: reopen it";
+
+    pub(crate) fn new(handle: Handle, utf8: bool, calls: Rc<Calls>) -> Client {
         Client {
             handle: ManuallyDrop::new(handle),
             generation: generation(),
             utf8,
             waiting: Cell::new(0),
             spare: Cell::new(None),
+            calls,
+            posted: Cell::new(0),
+            holding: Cell::new(false),
         }
     }
 
     /// The client that a command is for, or why there is none.
     pub(crate) fn of(perl: Perl, call: Call, op: &'static str) -> Result<&'static Rc<Client>, Thrown> {
         let inert = "a handle can't be used in another thread";
-        let foreign = "this handle belongs to the parent process: reopen it";
         let code = Code::INVALID_STATE.0;
         match perl.attached::<Attached>(perl.argument(call, 0)) {
             Found::Nothing => Err(Thrown::not_initialised(perl, op, "ZooKeeper")),
@@ -67,7 +78,8 @@ impl Client {
                 // SAFETY: lives until Perl code runs; the frame takes a share before that.
                 let client = unsafe { &(*attached).0 };
                 if client.is_foreign() {
-                    return Err(Thrown::raise(perl, op, code, Some(foreign)));
+                    let _ = guarded(|| client.calls.disown_inherited());
+                    return Err(Thrown::raise(perl, op, code, Some(Client::FOREIGN)));
                 }
                 Ok(client)
             }
@@ -183,6 +195,22 @@ pub(crate) fn close_former(perl: Perl, object: Sv) -> Option<About> {
     let Found::Live(attached) = perl.attached::<Attached>(object) else { return None };
     // SAFETY: live, and nothing of Perl runs here.
     let client = unsafe { &(*attached).0 };
+    if client.is_foreign() {
+        let _ = guarded(|| client.calls.disown_inherited());
+    }
     client.close_quietly();
     Some(client.about())
+}
+
+/// The object is going, and not because the program ends: its session is closed, and who has asked for
+/// something is answered now, for nobody may be there later to take the answers out of the channel.
+pub(crate) fn part(perl: Perl, object: Sv) {
+    let Found::Live(attached) = perl.attached::<Attached>(object) else { return };
+    // SAFETY: live: perl keeps an object whose destructor runs.
+    let client = unsafe { &(*attached).0 };
+    if client.is_foreign() || client.posted.get() == 0 {
+        return;
+    }
+    client.close_quietly();
+    client.calls.part(perl, client);
 }

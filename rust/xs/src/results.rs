@@ -6,10 +6,9 @@
 use crate::acl::{ID, PERMS, SCHEME};
 use crate::blocking::Held;
 use crate::perl::{Call, Key, Perl, Sv};
-use crate::table;
 use crate::thrown::Thrown;
 use zk_client::Failure;
-use zk_proto::op::{ByteStrings, OpResult, Reply};
+use zk_proto::op::{ByteStrings, OpResult, ReadResult, Reply};
 use zk_proto::record::{Acl, Stat};
 use zk_proto::Code;
 
@@ -32,6 +31,8 @@ pub(crate) enum Shape {
     Acl,
     /// A hash for each operation of a transaction.
     Multi,
+    /// A hash for each of several reads.
+    MultiRead,
 }
 
 static STAT_KEYS: [Key; 11] = [
@@ -51,10 +52,12 @@ static TYPE: Key = Key::new("type");
 static PATH: Key = Key::new("path");
 static STAT: Key = Key::new("stat");
 static CODE: Key = Key::new("code");
+static VALUE: Key = Key::new("value");
+static CHILDREN: Key = Key::new("children");
 
 /// At boot.
 pub(crate) fn prepare_keys(perl: Perl) {
-    for key in STAT_KEYS.iter().chain([&TYPE, &PATH, &STAT, &CODE]) {
+    for key in STAT_KEYS.iter().chain([&TYPE, &PATH, &STAT, &CODE, &VALUE, &CHILDREN]) {
         key.prepare(perl);
     }
 }
@@ -65,14 +68,23 @@ pub(crate) fn give(perl: Perl, call: Call, shape: Shape, held: Held) -> Result<u
     let utf8 = frame.client.utf8;
     let reply = match frame.reply.as_ref() {
         Some(Ok(reply)) => reply,
-        Some(Err(failure)) if table::is_answer(shape, failure) => {
+        Some(Err(failure)) if is_answer(shape, failure) => {
             perl.leave_with(call, perl.undef());
             return Ok(1);
         }
         Some(Err(failure)) => return Err(failed(perl, held, failure)),
         None => return Err(held.raise(perl, Code::SYSTEM_ERROR.0, None, true)),
     };
-    let mut out = Out { perl, call, count: 0 };
+    let mut out = Out { perl, call, list: perl.wants_list(), count: 0 };
+    if answer(&mut out, shape, reply, utf8) {
+        return Ok(out.count);
+    }
+    Err(failed(perl, held, &unexpected()))
+}
+
+/// A reply as values; false if it is not of the kind that was asked for.
+pub(crate) fn answer(out: &mut Out, shape: Shape, reply: &Reply, utf8: bool) -> bool {
+    let perl = out.perl;
     match (shape, reply) {
         (Shape::Nothing, _) => {}
         (Shape::Path, Reply::Path(path) | Reply::PathStat(path, _)) => {
@@ -80,31 +92,42 @@ pub(crate) fn give(perl: Perl, call: Call, shape: Shape, held: Held) -> Result<u
         }
         (Shape::Stat | Shape::StatOrUndef, Reply::Stat(stat)) => out.push(stat_hash(perl, stat)),
         (Shape::Data, Reply::Data(data, stat)) => {
-            out.push(match data {
-                Some(data) => perl.new_bytes(data).mortal(perl),
-                None => perl.undef(),
-            });
+            out.push(data_scalar(perl, data.as_deref()).mortal(perl));
             out.push_for_list(|| stat_hash(perl, stat));
         }
         (Shape::Children, Reply::Children(names) | Reply::ChildrenStat(names, _)) => {
-            children(&mut out, names, utf8);
+            children(out, names, utf8);
         }
         (Shape::Acl, Reply::Acl(acl, stat)) => {
             out.push(acl_array(perl, acl, utf8));
             out.push_for_list(|| stat_hash(perl, stat));
         }
         (Shape::Multi, Reply::Multi(results)) => {
-            perl.reserve(call, results.len());
+            perl.reserve(out.call, results.len());
             for result in results {
                 out.push(result_hash(perl, result, utf8));
             }
         }
-        _ => {
-            let detail = "the reply is not of the kind that was asked for";
-            return Err(held.raise(perl, Code::MARSHALLING_ERROR.0, Some(detail), true));
+        (Shape::MultiRead, Reply::MultiRead(results)) => {
+            perl.reserve(out.call, results.len());
+            for result in results {
+                out.push(read_hash(perl, result, utf8));
+            }
         }
+        _ => return false,
     }
-    Ok(out.count)
+    true
+}
+
+/// The reply to `exists` of a node that isn't there is an answer, not an error.
+pub(crate) fn is_answer(shape: Shape, failure: &Failure) -> bool {
+    shape == Shape::StatOrUndef && failure.code == Code::NO_NODE
+}
+
+/// Of a reply that is no answer to what was asked.
+pub(crate) fn unexpected() -> Failure {
+    let detail = Some("the reply is not of the kind that was asked for".to_owned());
+    Failure { code: Code::MARSHALLING_ERROR, maybe_applied: true, detail }
 }
 
 /// The error of a call that was answered by one.
@@ -114,13 +137,25 @@ pub(crate) fn failed(perl: Perl, held: Held, failure: &Failure) -> Thrown {
 }
 
 /// Results on their way to the stack.
-struct Out {
+pub(crate) struct Out {
     perl: Perl,
     call: Call,
+    /// All of them are wanted.
+    list: bool,
     count: usize,
 }
 
 impl Out {
+    /// All that there are.
+    pub(crate) fn of_list(perl: Perl, call: Call) -> Out {
+        Out { perl, call, list: true, count: 0 }
+    }
+
+    /// How many have been put there.
+    pub(crate) fn count(&self) -> usize {
+        self.count
+    }
+
     fn push(&mut self, sv: Sv) {
         self.perl.reserve(self.call, self.count + 1);
         self.perl.result(self.call, self.count, sv);
@@ -129,7 +164,7 @@ impl Out {
 
     /// A second result costs only those who take it.
     fn push_for_list(&mut self, sv: impl FnOnce() -> Sv) {
-        if self.perl.wants_list() {
+        if self.list {
             self.push(sv());
         }
     }
@@ -137,7 +172,7 @@ impl Out {
 
 fn children(out: &mut Out, names: &ByteStrings, utf8: bool) {
     let perl = out.perl;
-    if !perl.wants_list() {
+    if !out.list {
         out.push(perl.new_integer(names.len() as i64).mortal(perl));
         return;
     }
@@ -145,6 +180,11 @@ fn children(out: &mut Out, names: &ByteStrings, utf8: bool) {
     for name in names.iter() {
         out.push(perl.new_string(name, utf8).mortal(perl));
     }
+}
+
+/// Null data is undef.
+fn data_scalar(perl: Perl, data: Option<&[u8]>) -> Sv {
+    data.map_or_else(|| perl.new_undef(), |data| perl.new_bytes(data))
 }
 
 fn stat_hash(perl: Perl, stat: &Stat) -> Sv {
@@ -198,6 +238,31 @@ fn result_hash(perl: Perl, result: &OpResult, utf8: bool) -> Sv {
         }
         OpResult::Check => "check",
         OpResult::Error(code) => {
+            hash.store(perl, &CODE, perl.new_integer(code.0.into()));
+            "error"
+        }
+    };
+    hash.store(perl, &TYPE, perl.new_text(kind));
+    reference
+}
+
+fn read_hash(perl: Perl, result: &ReadResult, utf8: bool) -> Sv {
+    let (hash, reference) = perl.new_hash(3);
+    let kind = match result {
+        ReadResult::Data(data, stat) => {
+            hash.store(perl, &VALUE, data_scalar(perl, data.as_deref()));
+            hash.store(perl, &STAT, stat_hash(perl, stat).retain());
+            "get"
+        }
+        ReadResult::Children(names) => {
+            let (array, list) = perl.new_array();
+            for name in names.iter() {
+                array.push(perl, perl.new_string(name, utf8));
+            }
+            hash.store(perl, &CHILDREN, list.retain());
+            "get_children"
+        }
+        ReadResult::Error(code) => {
             hash.store(perl, &CODE, perl.new_integer(code.0.into()));
             "error"
         }

@@ -4,7 +4,7 @@ use crate::args::argument;
 use crate::blocking::Held;
 use crate::boot::Sub;
 use crate::guard::{caught, guarded};
-use crate::handle::{Attached, Client, FAREWELL};
+use crate::handle::{self, Attached, Client, FAREWELL};
 use crate::perl::{callback, Call, Found, Key, Perl};
 use crate::results;
 use crate::thrown::Thrown;
@@ -16,6 +16,7 @@ use zk_proto::{Code, KeeperState};
 
 pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::_close", Some(close)),
+    (c"ZooKeeper::_part", Some(part)),
     (c"ZooKeeper::_wait_connected", Some(wait_connected)),
     (c"ZooKeeper::_state", Some(state)),
     (c"ZooKeeper::_client_id", Some(client_id)),
@@ -91,8 +92,14 @@ callback! {
         let here = match perl.attached::<Attached>(object) {
             Found::Nothing => Thrown::not_initialised(perl, "close", "ZooKeeper").throw(perl),
             Found::Inert => false,
-            // SAFETY: live.
-            Found::Live(attached) => !unsafe { &*attached }.0.is_foreign(),
+            Found::Live(attached) => {
+                // SAFETY: live.
+                let client = unsafe { &(*attached).0 };
+                if client.is_foreign() {
+                    let _ = guarded(|| client.calls.disown_inherited());
+                }
+                !client.is_foreign()
+            }
         };
         if here {
             let done = wait_seconds(perl, call, "close", |handle, within| {
@@ -102,6 +109,15 @@ callback! {
                 thrown.throw(perl)
             }
         }
+        perl.leave(call, 0);
+    }
+}
+
+callback! {
+    /// `_part`: the object is being destroyed.
+    fn part(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        handle::part(perl, perl.argument(call, 0));
         perl.leave(call, 0);
     }
 }

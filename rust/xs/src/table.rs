@@ -11,12 +11,11 @@ use crate::handle::Client;
 use crate::perl::{callback, Call, Perl};
 use crate::results::{self, Shape};
 use crate::thrown::Thrown;
+use crate::wish::Wish;
 use libperl_sys as sys;
 use std::ffi::CStr;
-use zk_client::Failure;
-use zk_proto::op::{Create, MultiOp, Request};
+use zk_proto::op::{Create, MultiOp, ReadOp, Request};
 use zk_proto::record::Acl;
-use zk_proto::Code;
 
 /// What stands at one position of the argument list, after the handle.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,6 +36,8 @@ pub(crate) enum Arg {
     Watcher,
     /// The operations of a transaction.
     Operations,
+    /// Those of a multi_read.
+    Reads,
 }
 
 /// Arguments as the request builders see them.
@@ -48,9 +49,13 @@ pub(crate) struct Values<'a> {
     pub(crate) acl: &'a [Acl],
     /// The operations of a transaction.
     pub(crate) operations: &'a [MultiOp<'a>],
+    /// The operations of a multi_read.
+    pub(crate) reads: &'a [ReadOp<'a>],
 }
 
 impl<'a> Values<'a> {
+    const NONE: Values<'static> = Values { given: Operands::NONE, acl: &[], operations: &[], reads: &[] };
+
     fn path(&self) -> &'a [u8] {
         // SAFETY: the scalar is stable until the request is encoded (see `args`).
         unsafe { self.given.path.bytes() }
@@ -154,16 +159,32 @@ static COMMANDS: &[Command] = &[
         request: |v| Request::Multi(v.operations),
         shape: Shape::Multi,
     },
+    Command {
+        sub: c"ZooKeeper::_multi_read",
+        op: "multi_read",
+        args: &[Arg::Reads],
+        request: |v| Request::MultiRead(v.reads),
+        shape: Shape::MultiRead,
+    },
 ];
 
-/// An operation of a transaction: an array ref that begins with `name`.
+/// An operation of a transaction or a multi_read: an array ref that begins with `name`.
 pub(crate) struct Operation {
     /// What it is called, in the array and in errors.
     pub(crate) name: &'static str,
     /// The rest of the array.
     pub(crate) args: &'static [Arg],
     /// The record.
-    pub(crate) build: for<'a> fn(&Values<'a>) -> MultiOp<'a>,
+    pub(crate) build: Build,
+}
+
+/// Makes a record of arguments.
+#[derive(Clone, Copy)]
+pub(crate) enum Build {
+    /// Of a transaction.
+    Write(for<'a> fn(&Values<'a>) -> MultiOp<'a>),
+    /// Of a multi_read.
+    Read(for<'a> fn(&Values<'a>) -> ReadOp<'a>),
 }
 
 /// What a transaction can hold.
@@ -171,22 +192,36 @@ pub(crate) static OPERATIONS: &[Operation] = &[
     Operation {
         name: "create",
         args: &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags],
-        build: |v| MultiOp::Create(v.create()),
+        build: Build::Write(|v| MultiOp::Create(v.create())),
     },
     Operation {
         name: "delete",
         args: &[Arg::Path, Arg::Version],
-        build: |v| MultiOp::Delete { path: v.path(), version: v.given.version },
+        build: Build::Write(|v| MultiOp::Delete { path: v.path(), version: v.given.version }),
     },
     Operation {
         name: "set",
         args: &[Arg::Path, Arg::Data, Arg::Version],
-        build: |v| MultiOp::SetData { path: v.path(), data: v.data(), version: v.given.version },
+        build: Build::Write(|v| MultiOp::SetData {
+            path: v.path(),
+            data: v.data(),
+            version: v.given.version,
+        }),
     },
     Operation {
         name: "check",
         args: &[Arg::Path, Arg::ExactVersion],
-        build: |v| MultiOp::Check { path: v.path(), version: v.given.version },
+        build: Build::Write(|v| MultiOp::Check { path: v.path(), version: v.given.version }),
+    },
+];
+
+/// What a multi_read can hold.
+pub(crate) static READS: &[Operation] = &[
+    Operation { name: "get", args: &[Arg::Path], build: Build::Read(|v| ReadOp::GetData { path: v.path() }) },
+    Operation {
+        name: "get_children",
+        args: &[Arg::Path],
+        build: Build::Read(|v| ReadOp::GetChildren { path: v.path() }),
     },
 ];
 
@@ -223,50 +258,65 @@ callback! {
 
 /// From arguments to results on the stack; how many, or what to throw. Everything that has a
 /// destructor is in the frame, which the savestack owns.
+///
+/// Behind the arguments of the row stand those that all commands have: how many seconds it may take, a
+/// callback (then nobody waits, and the answer is for it), and what the callback is given first.
 fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Thrown> {
     let client = Client::of(perl, call, command.op).map_err(|thrown| match command.args.first() {
         Some(Arg::Path) => thrown.about(perl, perl.argument(call, 1)),
         _ => thrown,
     })?;
     let held = Held::open(perl, client, command.op);
-    let outcome = ask(perl, call, command, held).and_then(|()| {
-        held.wait(perl)?;
-        results::give(perl, call, command.shape, held)
-    });
+    let more = 1 + command.args.len();
+    let outcome = match Wish::read(perl, call, more, held) {
+        Err(thrown) => Err(thrown),
+        Ok(wish) => ask(perl, call, command, held, wish).and_then(|()| {
+            if wish.callback.is_some() {
+                return Ok(0);
+            }
+            held.wait(perl)?;
+            results::give(perl, call, command.shape, held)
+        }),
+    };
     held.close(perl);
     outcome
 }
 
-fn ask(perl: Perl, call: Call, command: &'static Command, held: Held) -> Result<(), Thrown> {
+fn ask(perl: Perl, call: Call, command: &'static Command, held: Held, wish: Wish) -> Result<(), Thrown> {
     let given = Reader::new(perl, call, held, command.op).arguments(command.args)?;
     held.block_signals();
-    match caught(|| submit(held, command, given)) {
-        Ok(()) => Ok(()),
+    match caught(|| submit(held, command, given, wish)) {
         Err(panicked) => Err(Thrown::panic(perl, panicked)),
+        Ok(()) if wish.callback.is_some() => held.if_refused(perl),
+        Ok(()) => Ok(()),
     }
 }
 
 /// Pure Rust. A refusal becomes the reply, so that errors have one way out.
-fn submit(held: Held, command: &'static Command, given: Operands) {
+fn submit(held: Held, command: &'static Command, given: Operands, wish: Wish) {
     let frame = held.frame();
     let buffers = &frame.buffers;
-    let operations: Vec<MultiOp<'_>> = buffers
-        .operations
-        .iter()
-        .map(|(operation, given)| {
-            (operation.build)(&Values { given: *given, acl: given.acl.of(&buffers.acls), operations: &[] })
-        })
-        .collect();
-    let request =
-        (command.request)(&Values { given, acl: given.acl.of(&buffers.acls), operations: &operations });
-    let submitted = frame.client.handle().submit(&request, given.watcher);
-    match submitted {
-        Ok(ticket) => frame.ticket = Some(ticket),
+    let values = |given: Operands| Values { given, acl: given.acl.of(&buffers.acls), ..Values::NONE };
+    let (mut operations, mut reads) = (Vec::new(), Vec::new());
+    for (operation, given) in &buffers.operations {
+        match operation.build {
+            Build::Write(build) => operations.push(build(&values(*given))),
+            Build::Read(build) => reads.push(build(&values(*given))),
+        }
+    }
+    let request = (command.request)(&Values { operations: &operations, reads: &reads, ..values(given) });
+    let client = &frame.client;
+    let outcome = match wish.callback {
+        Some(callback) => {
+            let posted = callback.posted(client, buffers, command.op, command.shape);
+            client
+                .post(posted, |id| client.handle().post(&request, id, given.watcher, wish.within))
+                .map(|()| None)
+        }
+        None => client.handle().submit(&request, given.watcher, wish.within).map(Some),
+    };
+    match outcome {
+        Ok(ticket) => frame.ticket = ticket,
         Err(failure) => frame.reply = Some(Err(failure)),
     }
-}
-
-/// The reply to `exists` of a node that isn't there is an answer, not an error.
-pub(crate) fn is_answer(shape: Shape, failure: &Failure) -> bool {
-    shape == Shape::StatOrUndef && failure.code == Code::NO_NODE
 }

@@ -1,7 +1,6 @@
 //! Exceptions: the facts, carried as `Copy` values until nothing else is alive.
 
 use crate::guard::{last_panic, Panicked};
-use crate::handle::Client;
 use crate::perl::{Perl, Sv};
 use crate::trace::{self, About};
 
@@ -29,6 +28,19 @@ pub(crate) struct Raise {
     pub(crate) detail: Sv,
     /// A write whose outcome is unknown.
     pub(crate) maybe_applied: bool,
+}
+
+impl Raise {
+    /// As lib/ takes them.
+    pub(crate) fn arguments(&self, perl: Perl) -> [Sv; 5] {
+        [
+            perl.new_text(self.op).mortal(perl),
+            self.path,
+            perl.new_integer(self.code.into()).mortal(perl),
+            self.detail,
+            perl.boolean(self.maybe_applied),
+        ]
+    }
 }
 
 impl Thrown {
@@ -67,14 +79,6 @@ impl Thrown {
         })
     }
 
-    /// The same about a handle.
-    pub(crate) fn of(self, client: &Client) -> Thrown {
-        match self {
-            Thrown::Raise(raise) => Thrown::Raise(Raise { about: client.about(), ..raise }),
-            other => other,
-        }
-    }
-
     /// The same with a path, when that can be read without running anything.
     pub(crate) fn about(self, perl: Perl, path: Sv) -> Thrown {
         match self {
@@ -92,14 +96,7 @@ impl Thrown {
             Thrown::Croak(message) => perl.call_to_die(c"ZooKeeper::Error::_croak", &[message]),
             Thrown::Raise(r) => {
                 trace::failed(&r);
-                let arguments = [
-                    perl.new_text(r.op).mortal(perl),
-                    r.path,
-                    perl.new_integer(r.code.into()).mortal(perl),
-                    r.detail,
-                    perl.boolean(r.maybe_applied),
-                ];
-                perl.call_to_die(c"ZooKeeper::Error::_raise", &arguments)
+                perl.call_to_die(c"ZooKeeper::Error::_raise", &r.arguments(perl))
             }
         }
     }

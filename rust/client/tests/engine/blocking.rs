@@ -66,7 +66,7 @@ fn an_event_is_delivered_although_the_lead_was_kept_for_the_next_call() {
         client.call(&GET);
     }
     let watch = Request::GetData { path: b"/n", watch: true };
-    let ticket = client.handle.submit(&watch, Some(5)).unwrap();
+    let ticket = client.handle.submit(&watch, Some(5), None).unwrap();
     assert!(client.handle.wait(ticket).is_ok());
     assert_eq!(client.event().1.kind, EventType::SESSION);
     let (watcher, event) = client.event();
@@ -91,7 +91,7 @@ fn events_before_a_reply_are_queued_when_the_call_returns() {
     });
     let client = Client::connect(&server.hosts());
     let exists = Request::Exists { path: b"/n", watch: true };
-    let ticket = client.handle.submit(&exists, Some(5)).unwrap();
+    let ticket = client.handle.submit(&exists, Some(5), None).unwrap();
     assert!(matches!(client.handle.wait(ticket), Ok(Reply::Stat(_))));
     assert_eq!(client.event().0, 1);
     assert_eq!(client.call(&GET), Code::NO_NODE);
@@ -113,7 +113,7 @@ fn threads_that_share_a_handle_each_get_their_own_answer() {
             scope.spawn(move || {
                 for i in 0..500 {
                     let path = format!("/{thread}/{i}");
-                    let ticket = handle.submit(&Request::Sync { path: path.as_bytes() }, None).unwrap();
+                    let ticket = handle.submit(&Request::Sync { path: path.as_bytes() }, None, None).unwrap();
                     match handle.wait(ticket) {
                         Ok(Reply::Path(p)) => assert_eq!(p, path),
                         other => panic!("{other:?}"),
@@ -135,7 +135,7 @@ fn a_caller_that_gave_the_lead_up_gets_its_answer_from_the_io_thread() {
     });
     let client = Client::connect(&server.hosts());
     client.call(&GET);
-    let ticket = client.handle.submit(&GET, None).unwrap();
+    let ticket = client.handle.submit(&GET, None, None).unwrap();
     assert!(matches!(client.handle.step(ticket), Step::Wait { .. }));
     client.handle.release_lead();
     // A call made in between, as by a signal handler, does not wait for the first.
@@ -151,7 +151,7 @@ fn an_abandoned_call_leaves_the_handle_usable() {
     });
     let client = Client::connect(&server.hosts());
     for _ in 0..3 {
-        let ticket = client.handle.submit(&GET, None).unwrap();
+        let ticket = client.handle.submit(&GET, None, None).unwrap();
         let _ = client.handle.step(ticket);
         client.handle.abandon(ticket);
         client.handle.abandon(ticket);
@@ -192,7 +192,7 @@ fn a_server_that_stalls_is_left_and_the_next_call_works() {
         }
     });
     let client = Client::connect(&server.hosts());
-    let ticket = client.handle.submit(&SET, None).unwrap();
+    let ticket = client.handle.submit(&SET, None, None).unwrap();
     let failure = client.handle.wait(ticket).unwrap_err();
     assert_eq!((failure.code, failure.maybe_applied), (Code::CONNECTION_LOSS, true));
     assert_eq!(client.call(&GET), Code::NO_NODE);
@@ -212,7 +212,7 @@ fn a_connection_that_ends_between_request_and_reply_is_connection_loss() {
         }
     });
     let client = Client::connect(&server.hosts());
-    let ticket = client.handle.submit(&SET, None).unwrap();
+    let ticket = client.handle.submit(&SET, None, None).unwrap();
     assert!(client.handle.wait(ticket).unwrap_err().maybe_applied);
     assert_eq!(client.call(&GET), Code::NO_NODE);
 }
@@ -257,11 +257,11 @@ fn large_requests_and_replies_pass_through_full_socket_buffers() {
     let client = Client::connect(&server.hosts());
     let data = vec![b'x'; 1_000_000];
     let set = Request::SetData { path: b"/n", data: Some(&data), version: -1 };
-    let tickets: Vec<_> = (0..10).map(|_| client.handle.submit(&set, None).unwrap()).collect();
+    let tickets: Vec<_> = (0..10).map(|_| client.handle.submit(&set, None, None).unwrap()).collect();
     for ticket in tickets {
         assert!(matches!(client.handle.wait(ticket), Ok(Reply::Stat(_))));
     }
-    let ticket = client.handle.submit(&GET, None).unwrap();
+    let ticket = client.handle.submit(&GET, None, None).unwrap();
     match client.handle.wait(ticket) {
         Ok(Reply::Data(Some(data), _)) => assert_eq!(data.len(), 5 << 20),
         other => panic!("{other:?}"),

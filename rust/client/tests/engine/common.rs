@@ -40,7 +40,7 @@ impl Client {
 
     /// A blocking request; its code.
     pub(crate) fn call(&self, request: &Request<'_>) -> Code {
-        match self.handle.submit(request, None).and_then(|ticket| self.handle.wait(ticket)) {
+        match self.handle.submit(request, None, None).and_then(|ticket| self.handle.wait(ticket)) {
             Ok(_) => Code::OK,
             Err(failure) => failure.code,
         }

@@ -55,7 +55,7 @@ fn closing_does_not_wait_for_a_silent_server_longer_than_asked() {
     let client = Client::connect(&server.hosts());
     let connected = client.handle.wait_connected(None);
     client.handle.wait(connected).unwrap();
-    let pending = client.handle.submit(&GET, None).unwrap();
+    let pending = client.handle.submit(&GET, None, None).unwrap();
     let start = Instant::now();
     let ticket = client.handle.close(Duration::from_millis(200));
     client.handle.wait(ticket).unwrap();

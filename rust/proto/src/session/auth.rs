@@ -1,11 +1,14 @@
 //! Authentication data of the session: kept, and replayed in order on every connection.
 
+use super::timers::earlier;
 use super::{Failure, Output, Session};
 use crate::note::{Level, Note};
+use crate::op::Reply;
 use crate::record::AuthPacket;
 use crate::time::Time;
 use crate::Code;
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// One `add_auth`. The credentials are as good as a password: never in a log.
 struct Entry {
@@ -13,6 +16,27 @@ struct Entry {
     credentials: Vec<u8>,
     /// Who is to hear of the outcome; taken when told, so that replays tell nobody again.
     watcher: Option<u64>,
+    /// The request that the first outcome answers; likewise.
+    asked: Option<Asked>,
+}
+
+/// Somebody waits for the outcome of an authentication.
+struct Asked {
+    token: u64,
+    /// Given up if there is no connection by then.
+    connect_by: Time,
+    /// Given up in any case.
+    deadline: Time,
+}
+
+impl Asked {
+    fn until(&self, connected: bool) -> Time {
+        if connected {
+            self.deadline
+        } else {
+            self.connect_by.min(self.deadline)
+        }
+    }
 }
 
 /// All that was added, oldest first, and which of them the server has yet to answer: auth replies
@@ -45,6 +69,12 @@ impl AuthList {
     pub(super) fn connection_lost(&mut self) {
         self.unanswered.clear();
     }
+
+    /// When the first of those who wait for an outcome is given up.
+    pub(super) fn next_deadline(&self, connected: bool) -> Option<Time> {
+        let asked = self.entries.iter().filter_map(|e| e.asked.as_ref());
+        asked.map(|a| a.until(connected)).fold(None, |first, at| earlier(first, Some(at)))
+    }
 }
 
 impl Session {
@@ -60,10 +90,42 @@ impl Session {
         credentials: &[u8],
         watcher: Option<u64>,
     ) -> Result<(), Failure> {
+        self.add(now, scheme, credentials, watcher, None)
+    }
+
+    /// [`add_auth`](Self::add_auth) as a request: the outcome is also its answer, which comes as
+    /// [`Output::Completed`] with `token`. A connection that is lost meanwhile does not answer it, for the
+    /// next one repeats the question; time does, as with [`submit`](Self::submit).
+    ///
+    /// # Errors
+    /// As those of `add_auth`.
+    pub fn authenticate(
+        &mut self,
+        now: Time,
+        scheme: &[u8],
+        credentials: &[u8],
+        watcher: Option<u64>,
+        token: u64,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        let deadline = self.deadline(now, within);
+        let asked = Asked { token, connect_by: now + self.timeout, deadline };
+        self.add(now, scheme, credentials, watcher, Some(asked))
+    }
+
+    fn add(
+        &mut self,
+        now: Time,
+        scheme: &[u8],
+        credentials: &[u8],
+        watcher: Option<u64>,
+        asked: Option<Asked>,
+    ) -> Result<(), Failure> {
         self.usable()?;
         // Header, type, two lengths.
         self.check_length(4 + 8 + 4 + 8 + scheme.len() + credentials.len())?;
-        self.auth.entries.push(Entry { scheme: scheme.to_vec(), credentials: credentials.to_vec(), watcher });
+        let (scheme, credentials) = (scheme.to_vec(), credentials.to_vec());
+        self.auth.entries.push(Entry { scheme, credentials, watcher, asked });
         if self.is_connected() {
             self.send_auth(now, self.auth.entries.len() - 1);
         }
@@ -83,14 +145,42 @@ impl Session {
             return false;
         };
         let code = if answer == Code::OK { Code::OK } else { Code::AUTH_FAILED };
-        if let Some(watcher) = self.auth.entries.get_mut(index).and_then(|e| e.watcher.take()) {
+        let entry = self.auth.entries.get_mut(index);
+        let (watcher, asked) = entry.map_or((None, None), |e| (e.watcher.take(), e.asked.take()));
+        if let Some(watcher) = watcher {
             self.outputs.push_back(Output::Auth { watcher, code });
+        }
+        if let Some(Asked { token, .. }) = asked {
+            let result = if code == Code::OK { Ok(Reply::Nothing) } else { Err(Failure::new(code)) };
+            self.outputs.push_back(Output::Completed { token, result });
         }
         self.note_auth(index, answer);
         if code != Code::OK {
             self.lose_for_good(Code::AUTH_FAILED);
         }
         true
+    }
+
+    /// Answers those who wait for an outcome that won't come.
+    pub(super) fn fail_auth(&mut self, code: Code) {
+        let asked: Vec<Asked> = self.auth.entries.iter_mut().filter_map(|e| e.asked.take()).collect();
+        self.note_unanswered(asked.len(), code);
+        for Asked { token, .. } in asked {
+            self.fail(token, code, false);
+        }
+    }
+
+    /// Answers those who have waited long enough for an outcome. The authentication stays.
+    pub(super) fn give_up_auth(&mut self, now: Time) {
+        let connected = self.is_connected();
+        for index in 0..self.auth.entries.len() {
+            let Some(entry) = self.auth.entries.get_mut(index) else { return };
+            let Some(asked) = entry.asked.take_if(|a| a.until(connected) <= now) else { continue };
+            let in_time = asked.deadline > now;
+            let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
+            self.note_unanswered(1, code);
+            self.fail(asked.token, code, false);
+        }
     }
 
     /// The credentials have no place in a note.

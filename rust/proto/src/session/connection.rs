@@ -77,6 +77,10 @@ impl Session {
             self.replay_bytes = (self.replay_bytes / 2).max(LEAST_SET_WATCHES_BYTES);
         }
         self.answer_pending(Code::CONNECTION_LOSS);
+        if up_since.is_some() {
+            // It stood behind requests that were sent, and must not run without them.
+            self.fail_waiting(Code::CONNECTION_LOSS);
+        }
         self.reset_stream();
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };

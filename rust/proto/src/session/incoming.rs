@@ -74,7 +74,11 @@ impl Session {
             }
             reserved::SET_WATCHES => Err(Nonsense::SetWatches(header.code)),
             xid => match self.pending.pop(xid) {
-                Some(pending) => self.handle_reply(now, pending, header, frame),
+                Some(pending) => {
+                    let done = self.handle_reply(now, pending, header, frame);
+                    self.hand_over_waiting(now);
+                    done
+                }
                 None => Err(Nonsense::Xid(xid)),
             },
         }

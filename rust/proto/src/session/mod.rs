@@ -57,6 +57,8 @@ pub struct Config {
     /// The longest request, and the longest reply where it is over 64 MiB, in bytes without the
     /// four of the length.
     pub jute_maxbuffer: usize,
+    /// How many requests may be unanswered; more wait, or are refused.
+    pub max_in_flight: usize,
     /// Take a session as expired once it has been cut off for longer than its timeout, without the
     /// server's word for it.
     pub expire_by_clock: bool,
@@ -174,7 +176,7 @@ pub struct Session {
     xids: XidCounter,
     /// Handed to the connection and not answered.
     pending: PendingQueue,
-    /// Waiting for a connection.
+    /// Waiting for a connection, or for room among the pending.
     waiting: VecDeque<Waiting>,
     /// Not later than the moment at which the first of them is given up.
     connect_by: Option<Time>,
@@ -358,7 +360,7 @@ impl Session {
         self.server.as_ref().filter(|_| self.is_connected())
     }
 
-    /// Requests that are with the session: waiting for a connection, or for their replies (those that
+    /// Requests that are with the session: waiting for a connection or for room, or for their replies (those that
     /// were given up too, as long as a reply may still come).
     pub fn outstanding(&self) -> usize {
         self.waiting.len() + self.pending.len()
@@ -395,6 +397,7 @@ impl fmt::Debug for Config {
             .field("read_only", &self.read_only)
             .field("request_timeout", &self.request_timeout)
             .field("jute_maxbuffer", &self.jute_maxbuffer)
+            .field("max_in_flight", &self.max_in_flight)
             .field("expire_by_clock", &self.expire_by_clock)
             .finish_non_exhaustive()
     }

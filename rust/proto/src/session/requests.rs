@@ -11,7 +11,7 @@ use crate::Code;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A request that waits for a connection: encoded, with a place for its xid.
+/// A request that waits for a connection, or for room: encoded, with a place for its xid.
 #[derive(Debug)]
 pub(super) struct Waiting {
     frame: Vec<u8>,
@@ -20,11 +20,19 @@ pub(super) struct Waiting {
     pending: Pending,
 }
 
+/// What becomes of a request when `max_in_flight` others are unanswered.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum WhenFull {
+    Wait,
+    Refuse,
+}
+
 impl Session {
     /// Asks for an operation. The answer comes as [`Output::Completed`] with `token`.
     ///
     /// `watcher` is who hears of the watch that the request leaves. `within` overrides the
-    /// configured request timeout.
+    /// configured request timeout. While [`Config::max_in_flight`](super::Config::max_in_flight)
+    /// requests are unanswered this one waits until there is room.
     ///
     /// # Errors
     /// At once, with nothing sent and nothing to come: the session is over, or the request is longer
@@ -37,8 +45,39 @@ impl Session {
         watcher: Option<u64>,
         within: Option<Duration>,
     ) -> Result<(), Failure> {
+        self.take(now, request, token, watcher, within, WhenFull::Wait)
+    }
+
+    /// [`submit`](Self::submit) for callers that can't wait.
+    ///
+    /// # Errors
+    /// As there; and [`Code::THROTTLED_OP`] while
+    /// [`Config::max_in_flight`](super::Config::max_in_flight) requests are unanswered.
+    pub fn try_submit(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        token: u64,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) -> Result<(), Failure> {
+        self.take(now, request, token, watcher, within, WhenFull::Refuse)
+    }
+
+    fn take(
+        &mut self,
+        now: Time,
+        request: &Request<'_>,
+        token: u64,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+        when_full: WhenFull,
+    ) -> Result<(), Failure> {
         self.usable()?;
-        let within = within.or(self.config.request_timeout).unwrap_or(self.timeout.saturating_mul(3));
+        if when_full == WhenFull::Refuse && self.outstanding() >= self.config.max_in_flight {
+            let detail = format!("{} requests are in flight (max_in_flight)", self.outstanding());
+            return Err(Failure { detail: Some(detail), ..Failure::new(Code::THROTTLED_OP) });
+        }
         let watch = match (watcher, watch_rule(request), request.path()) {
             (Some(watcher), Some(rule), Some(path)) => {
                 self.check_replay(path)?;
@@ -52,11 +91,11 @@ impl Session {
             token: Some(token),
             watch,
             write: opcode::is_write(request.opcode()),
-            deadline: now + within,
+            deadline: self.deadline(now, within),
             offset: 0,
             asked: self.asked(request, now),
         };
-        if self.is_established() {
+        if self.has_room() && self.waiting.is_empty() {
             let start = self.out.len();
             let xid = self.xids.next();
             request.encode(xid, &self.config.servers.chroot, &mut self.out);
@@ -69,12 +108,20 @@ impl Session {
             let mut frame = Vec::new();
             request.encode(0, &self.config.servers.chroot, &mut frame);
             self.check_length(frame.len())?;
-            let connect_by = (now + self.timeout).min(pending.deadline);
+            let connect_by = match self.is_established() {
+                true => pending.deadline, // it is room that this one waits for
+                false => (now + self.timeout).min(pending.deadline),
+            };
             self.connect_by = Some(self.connect_by.map_or(connect_by, |t| t.min(connect_by)));
             self.note_waiting(&pending);
             self.waiting.push_back(Waiting { frame, connect_by, pending });
         }
         Ok(())
+    }
+
+    /// Until when a request may take that is asked now.
+    pub(super) fn deadline(&self, now: Time, within: Option<Duration>) -> Time {
+        now + within.or(self.config.request_timeout).unwrap_or(self.timeout.saturating_mul(3))
     }
 
     /// Nobody will ask for the answer to this request any more. A request that is not with the
@@ -105,6 +152,7 @@ impl Session {
             self.answer_sent(Code::CLOSING, u64::MAX);
         }
         self.fail_waiting(Code::CLOSING);
+        self.fail_auth(Code::CLOSING);
         if matches!(self.phase, Phase::Established { .. }) {
             let start = self.out.len();
             let xid = self.xids.next();
@@ -143,6 +191,7 @@ impl Session {
             let answer = if code == Code::INVALID_STATE { Code::CLOSING } else { code };
             self.answer_pending(answer);
             self.fail_waiting(answer);
+            self.fail_auth(answer);
         }
         self.phase = Phase::Over(code);
         self.reset_stream();
@@ -152,10 +201,18 @@ impl Session {
         }
     }
 
-    /// Hands what waited for a connection to the server, in the order in which it was asked.
+    /// Whether a request may go to the server now.
+    fn has_room(&self) -> bool {
+        self.is_established() && self.pending.len() < self.config.max_in_flight
+    }
+
+    /// Hands what waits to the server, in the order in which it was asked, as far as there is room.
     pub(super) fn hand_over_waiting(&mut self, now: Time) {
-        self.connect_by = None;
-        for mut waiting in std::mem::take(&mut self.waiting) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        while self.has_room() {
+            let Some(mut waiting) = self.waiting.pop_front() else { break };
             let start = self.out.len();
             let xid = self.xids.next();
             if let Some(place) = waiting.frame.get_mut(4..8) {
@@ -164,6 +221,11 @@ impl Session {
             self.out.extend_from_slice(&waiting.frame);
             self.handed_over(now, xid, start, waiting.pending);
         }
+        // There is a connection: what is left waits for room, and has its whole time for it.
+        for waiting in &mut self.waiting {
+            waiting.connect_by = waiting.pending.deadline;
+        }
+        self.connect_by = self.waiting.iter().map(|w| w.connect_by).min();
     }
 
     /// Notes a request that was put into `out` at `start`.
@@ -189,7 +251,7 @@ impl Session {
         }
     }
 
-    /// Answers all that waits for a connection, in order.
+    /// Answers all that waits, in order.
     pub(super) fn fail_waiting(&mut self, code: Code) {
         self.connect_by = None;
         self.note_unanswered(self.waiting.len(), code);
@@ -200,7 +262,7 @@ impl Session {
         }
     }
 
-    /// Gives up what has waited long enough for a connection.
+    /// Gives up what has waited long enough.
     pub(super) fn give_up_waiting(&mut self, now: Time) {
         if self.connect_by.is_none_or(|t| t > now) {
             return;

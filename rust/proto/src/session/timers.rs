@@ -20,7 +20,8 @@ impl Session {
             Phase::Over(_) => None,
         };
         let expiry = self.suspect_at().filter(|_| self.config.expire_by_clock && self.over().is_none());
-        earlier(earlier(phase, expiry), earlier(self.connect_by, self.pending.next_deadline()))
+        let auth = self.auth.next_deadline(self.is_connected());
+        earlier(earlier(phase, expiry), earlier(auth, earlier(self.connect_by, self.pending.next_deadline())))
     }
 
     /// Time has passed. Bytes that have arrived must be fed first: a process that was stopped for
@@ -55,6 +56,7 @@ impl Session {
             self.fail(token, Code::OPERATION_TIMEOUT, write);
         }
         self.give_up_waiting(now);
+        self.give_up_auth(now);
     }
 
     /// When a session that is cut off has lived on its timeout without a word of a server.
@@ -78,7 +80,7 @@ impl Session {
 /// The earlier of two moments that there may be. (Written out: an iterator's `min` over options
 /// compiles to a comparison with what is not there, whose result is dropped, and Valgrind takes
 /// offence.)
-fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
+pub(super) fn earlier(one: Option<Time>, other: Option<Time>) -> Option<Time> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),
         _ => one.or(other),

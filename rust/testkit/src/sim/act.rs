@@ -44,6 +44,7 @@ impl Sim {
             read_only: self.rng.u32(0..3) == 0,
             request_timeout: None,
             jute_maxbuffer: super::drive::LONGEST_REQUEST,
+            max_in_flight: super::drive::MOST_IN_FLIGHT,
             expire_by_clock: self.rng.u32(0..5) == 0,
             seed: self.rng.u64(..),
         };

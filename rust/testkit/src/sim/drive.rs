@@ -14,6 +14,8 @@ use zk_proto::Code;
 
 /// `jute_maxbuffer` of the users.
 pub(super) const LONGEST_REQUEST: usize = 10_000;
+/// `max_in_flight` of the users.
+pub(super) const MOST_IN_FLIGHT: usize = 12;
 
 /// Servers are called `s0`, `s1`, …
 fn server_of(host: &str) -> usize {
@@ -187,7 +189,15 @@ impl Sim {
         let deadline = at + within.map_or(timeout * 3, |w| w.as_micros() as u64);
         let full = op.chrooted(u.chroot);
         let untold = u.session.transmit().len() as u64;
-        let result = op.with_request(|r| u.session.submit(Time::from_micros(at), r, token, watcher, within));
+        let outstanding = u.session.outstanding();
+        let result =
+            op.with_request(|r| u.session.try_submit(Time::from_micros(at), r, token, watcher, within));
+        if outstanding >= MOST_IN_FLIGHT {
+            let code = result.expect_err("more requests in flight than there may be").code;
+            assert_eq!(code, Code::THROTTLED_OP);
+            self.counts.bump("requests that were too many");
+            return;
+        }
         let length = full.with_request(|r| r.encode(1, &Chroot::none(), &mut Vec::new()));
         if length > LONGEST_REQUEST {
             let code = result.expect_err("a request that is too long").code;

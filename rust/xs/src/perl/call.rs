@@ -42,6 +42,51 @@ impl Perl {
         unsafe { thx::Perl_pop_scope(self.raw()) }
     }
 
+    /// `SAVETMPS`: temporaries made from here on are freed by [`Perl::free_tmps`] in this scope.
+    pub(crate) fn save_tmps(self) {
+        // SAFETY: within a scope that was pushed, whose end restores the floor.
+        unsafe { thx::Perl_savetmps(self.raw()) }
+    }
+
+    /// `FREETMPS`. May run destructors written in Perl (whose exceptions perl keeps).
+    pub(crate) fn free_tmps(self) {
+        // SAFETY: the interpreter is running.
+        unsafe { thx::Perl_free_tmps(self.raw()) }
+    }
+
+    /// Calls a function with what was pushed after [`Perl::push_mark`], for nothing. What it dies of passes
+    /// through here by `longjmp`, unless it is `to_warn`: then it becomes a warning, as that of a destructor.
+    pub(crate) fn call(self, function: Sv, to_warn: bool) {
+        let quiet = if to_warn { sys::G_EVAL | sys::G_KEEPERR } else { 0 };
+        // SAFETY: mark and arguments are on the stack; the function is alive as a temporary.
+        unsafe {
+            let flags = sys::G_VOID | sys::G_DISCARD | quiet;
+            thx::Perl_call_sv(self.raw(), function.raw(), flags as sys::I32);
+        }
+    }
+
+    /// Calls a Perl function of ours, which does not die, and gives its result, a mortal; undef without
+    /// lib/.
+    pub(crate) fn call_for_scalar(self, function: &CStr, arguments: &[Sv]) -> Sv {
+        let bytes = function.to_bytes();
+        // SAFETY: a lookup without autovivification (flags 0); the name is NUL-terminated.
+        let cv = unsafe { thx::Perl_get_cvn_flags(self.raw(), function.as_ptr(), bytes.len(), 0) };
+        if cv.is_null() {
+            return self.undef();
+        }
+        self.push_mark();
+        self.push(arguments);
+        // SAFETY: mark and arguments are on the stack; cv is a CV, which is an SV. In scalar context there
+        // is exactly one result on the stack, which is taken off.
+        unsafe {
+            thx::Perl_call_sv(self.raw(), cv.cast(), sys::G_SCALAR as sys::I32);
+            let sp = sys::PL_stack_sp_ptr!(self.raw());
+            let result = Sv::from_raw(**sp);
+            *sp = (*sp).sub(1);
+            result
+        }
+    }
+
     /// Has `destructor(pointer)` called when the innermost scope ends, however it ends.
     pub(crate) fn save_destructor(self, destructor: sys::DESTRUCTORFUNC_t, pointer: *mut std::ffi::c_void) {
         // SAFETY: the pointer is handed over to the destructor, which runs exactly once.

@@ -103,6 +103,11 @@ impl Sv {
         self.is_reference().then(|| Sv(unsafe { (*self.0).sv_u.svu_rv }))
     }
 
+    /// True for a function itself (not a reference to one).
+    pub(crate) fn is_function(self) -> bool {
+        self.body_type() == sys::svtype::SVt_PVCV as u32
+    }
+
     pub(super) fn body_type(self) -> u32 {
         self.flags() & sys::SVTYPEMASK
     }
@@ -124,6 +129,12 @@ impl Sv {
         // SAFETY: live; a count beyond 2^32 would need as many owners.
         unsafe { (*self.0).sv_refcnt += 1 };
         self
+    }
+
+    /// One owner less, who is not the last: somebody else holds it for sure. Runs nothing.
+    pub(crate) fn give_back(self) {
+        // SAFETY: the caller owned one count, and another one is left.
+        unsafe { (*self.0).sv_refcnt -= 1 };
     }
 
     /// One owner less. May run a destructor written in Perl (whose exceptions perl keeps).
@@ -258,6 +269,12 @@ impl Perl {
     pub(crate) fn new_unsigned(self, value: u64) -> Sv {
         // SAFETY: a fresh scalar.
         Sv(unsafe { thx::Perl_newSVuv(self.raw(), value as sys::UV) })
+    }
+
+    /// A new reference; the caller owns it, and gives it his count of the referent.
+    pub(crate) fn new_reference(self, referent: Sv) -> Sv {
+        // SAFETY: live.
+        Sv(unsafe { thx::Perl_newRV_noinc(self.raw(), referent.raw()) })
     }
 
     /// A mortal, blessed reference to a new undef.

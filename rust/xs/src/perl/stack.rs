@@ -13,6 +13,17 @@ pub(crate) struct Call {
     pub(crate) items: usize,
 }
 
+impl Call {
+    /// No call of perl's, but the arguments of one of ours: results that are put there stand on top of the
+    /// stack, as if they had been pushed.
+    pub(crate) fn on_top(perl: Perl) -> Call {
+        // SAFETY: both are pointers into the same stack.
+        let top =
+            unsafe { (*sys::PL_stack_sp_ptr!(perl.raw())).offset_from(*sys::PL_stack_base_ptr!(perl.raw())) };
+        Call { ax: top + 1, items: 0 }
+    }
+}
+
 impl Perl {
     /// Takes the arguments of the XSUB that perl has just called. Once per XSUB, first of all.
     pub(crate) fn enter(self) -> Call {
@@ -84,7 +95,7 @@ impl Perl {
     }
 
     /// `PUSHMARK(SP)`
-    pub(super) fn push_mark(self) {
+    pub(crate) fn push_mark(self) {
         // SAFETY: the new mark is written inside the mark stack, grown when it was full.
         unsafe {
             let top = (*sys::PL_stack_sp_ptr!(self.raw())).offset_from(*sys::PL_stack_base_ptr!(self.raw()));
@@ -97,8 +108,19 @@ impl Perl {
         }
     }
 
+    /// `SP = ORIGMARK`: takes the newest mark back, and what was pushed after it.
+    pub(crate) fn pop_mark(self) {
+        // SAFETY: pairs with push_mark.
+        unsafe {
+            let marks = sys::PL_markstack_ptr_ptr!(self.raw());
+            let mark = **marks as isize;
+            *marks = (*marks).sub(1);
+            *sys::PL_stack_sp_ptr!(self.raw()) = (*sys::PL_stack_base_ptr!(self.raw())).offset(mark);
+        }
+    }
+
     /// `EXTEND` and `PUSHs` for each.
-    pub(super) fn push(self, values: &[Sv]) {
+    pub(crate) fn push(self, values: &[Sv]) {
         // SAFETY: the stack is grown for all of them before they are written.
         unsafe {
             let mut sp = *sys::PL_stack_sp_ptr!(self.raw());
@@ -112,5 +134,42 @@ impl Perl {
             }
             *sys::PL_stack_sp_ptr!(self.raw()) = sp;
         }
+    }
+}
+
+impl Perl {
+    /// Appends " at FILE line N.\n" about the line that called the function of which the running XSUB is the
+    /// last act. False when that is not sure to be a line of the program: it is one of ours, or generated.
+    #[cfg(perl_ithreads)]
+    pub(crate) fn place_of_caller(self, to: &mut Vec<u8>) -> bool {
+        use std::io::Write;
+        // SAFETY: the frame, if there is one, holds the statement from which it was entered, which is alive
+        // as long as it runs; its file is a string.
+        let (file, line) = unsafe {
+            let frame = sys::Perl_caller_cx(self.raw(), 0, std::ptr::null_mut());
+            if frame.is_null() {
+                return false;
+            }
+            let statement = (*frame).cx_u.cx_blk.blku_oldcop;
+            if statement.is_null() || (*statement).cop_file.is_null() {
+                return false;
+            }
+            (std::ffi::CStr::from_ptr((*statement).cop_file).to_bytes(), (*statement).cop_line)
+        };
+        let is_generated = file.first() == Some(&b'(');
+        let may_be_ours = file.windows(9).any(|w| w == b"ZooKeeper") || file.ends_with(b"Moo/Object.pm");
+        if is_generated || may_be_ours {
+            return false;
+        }
+        to.extend_from_slice(b" at ");
+        to.extend_from_slice(file);
+        let _ = writeln!(to, " line {line}.");
+        true
+    }
+
+    /// Without ithreads a statement does not know its file by name.
+    #[cfg(not(perl_ithreads))]
+    pub(crate) fn place_of_caller(self, _to: &mut Vec<u8>) -> bool {
+        false
     }
 }

@@ -1,0 +1,51 @@
+package ZooKeeper::Future;
+use strict;
+use warnings;
+
+use Future;
+use ZooKeeper::Error;
+use ZooKeeper::Watcher;
+use parent -norequire, 'Future';
+
+our $VERSION = '0.2.0';
+
+# One that is made of another, as "then" does it, has the same dispatcher.
+sub new {
+    my ( $proto, @args ) = @_;
+    my $self  = $proto->SUPER::new(@args);
+    my $where = ref $proto && $proto->udata('zookeeper');
+    $self->set_udata( zookeeper => $where ) if $where;
+    return $self;
+}
+
+# Lets the dispatcher's loop run until this one is ready.
+sub await {
+    my ($self) = @_;
+    return $self if $self->is_ready;
+    my $where      = $self->udata('zookeeper');
+    my $dispatcher = $where && $where->[0]
+      // ZooKeeper::Error::_croak('await: the dispatcher of this future is gone, it will never be ready');
+    $dispatcher->_drive($self);
+    return $self;
+}
+
+# A pending one, for what this dispatcher will bring.
+sub _of {
+    my ($dispatcher) = @_;
+    my $where = $dispatcher->{_weakly} // ZooKeeper::Watcher::_weakly($dispatcher);
+    return __PACKAGE__->SUPER::new->set_udata( zookeeper => $where );    # it has what becomes of the future
+}
+
+# Called with the future, an error, and results. One that is ready was cancelled.
+sub _settle {
+    my $error = splice @_, 1, 1;
+    return if $_[0]->is_ready;
+    if ( defined $error ) {
+        $_[0]->fail($error);
+        return;
+    }
+    my $done = $_[0]->can('done');
+    goto &$done;
+}
+
+1;

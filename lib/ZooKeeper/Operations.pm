@@ -1,0 +1,71 @@
+package ZooKeeper::Operations;
+use Moo;
+use Sub::Util            qw(set_subname);
+use ZooKeeper::Arguments qw(arguments arrange);
+use ZooKeeper::Commands;
+use ZooKeeper::Constants qw(ZINVALIDSTATE zerror);
+use ZooKeeper::Error;
+use ZooKeeper::Methods qw(define);
+
+our $VERSION = '0.2.0';
+
+# A list of operations that are sent together: what transactions and multi_reads have in common. A subclass has
+# a method "_send", which is called with the handle, the operations, the time that they may take and whom to tell.
+
+has handle => ( is => 'ro', required => 1, weak_ref => 1 );
+
+# Operations as Rust takes them: [ name, arguments … ].
+has ops => ( is => 'ro', default => sub { [] } );
+
+# Gives a subclass a method for each operation that it may hold. It returns another list, one longer.
+sub _install {
+    my ( $class, @commands ) = @_;
+    for my $command (@commands) {
+        my $name   = $command->{name};
+        my $method = sub {
+            my ( $self, @args ) = @_;
+            my $arg = arguments( $command, @args );
+            my $op  = [ $name, arrange( $command, $arg, $self->handle ) ];
+            return ref($self)->new( handle => $self->handle, ops => [ @{ $self->ops }, $op ] );
+        };
+        no strict 'refs';
+        *{"${class}::$name"} = set_subname( "${class}::$name", $method );
+    }
+    return;
+}
+
+# commit, commit_f, commit_p
+define( __PACKAGE__, ZooKeeper::Commands::composite('commit'), \&_commit );
+
+sub _commit {
+    my ( $self, $arg, @told ) = @_;
+    return if !@{ $self->ops } && !@told;
+    my @call = ( $self->_live_handle, $self->ops, $arg->{request_timeout} );
+    push @call, \&_tell, \@told if @told;
+    return _with_texts( $self->_send(@call) );
+}
+
+sub _tell {
+    my ( $told, $error, @results ) = @_;
+    my ( $tell, @subject ) = @$told;
+    return $tell->( @subject, $error, defined $error ? () : _with_texts(@results) );
+}
+
+sub _with_texts {
+    my @results = @_;
+    $_->{message} //= zerror( $_->{code} ) for grep { $_->{type} eq 'error' } @results;
+    return @results;
+}
+
+sub _live_handle {
+    my ($self) = @_;
+    return $self->handle
+      // ZooKeeper::Error::_raise( 'commit', undef, ZINVALIDSTATE, 'the handle of this transaction is gone' );
+}
+
+sub _dispatcher_for {
+    my ( $self, $method ) = @_;
+    return $method =~ /_[fp]\z/ ? $self->_live_handle->_dispatcher_for($method) : undef;
+}
+
+1;

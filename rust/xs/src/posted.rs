@@ -1,0 +1,341 @@
+//! Calls that nobody waits for: what to call when their answers have come.
+//!
+//! A request that is posted leaves a [`Posted`] here, and the engine knows it by a number. Its answer
+//! comes through the channel, between the events, as a completion with that number; whoever takes it
+//! out of the channel runs the callback. So each is called exactly once, and in the server's order.
+//!
+//! All of it belongs to Perl's thread: the engine never sees a scalar.
+
+use crate::channel::{Channel, Item};
+use crate::fork::generation;
+use crate::guard::guarded;
+use crate::handle::Client;
+use crate::perl::{Call, Perl, Sv};
+use crate::results::{self, Out, Shape};
+use crate::thrown::Raise;
+use crate::trace;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use zk_client::{Delivery, Failure};
+use zk_proto::op::Reply;
+use zk_proto::Code;
+
+/// A call whose answer is still to come.
+pub(crate) struct Posted {
+    /// What to call: a function, or a reference to something that can be called like one. One count.
+    pub(crate) callback: Sv,
+    /// What a reference to is the first argument, before the error and the results. One count.
+    pub(crate) subject: Option<Sv>,
+    pub(crate) client: Rc<Client>,
+    pub(crate) op: &'static str,
+    pub(crate) shape: Shape,
+    /// For an error: the path, and behind it where the call was made.
+    pub(crate) words: Vec<u8>,
+    /// How much of the words is path; none when the call has no path.
+    pub(crate) path: Option<usize>,
+    /// The path is text.
+    pub(crate) is_text: bool,
+    /// Its end is in the queue, and was put there in this process after a fork.
+    pub(crate) disowned: bool,
+}
+
+/// A place in the table. Its number goes with the index into the id, so that an id is never met again.
+#[derive(Default)]
+struct Slot {
+    serial: u32,
+    posted: Option<Posted>,
+}
+
+const INDEX_BITS: u32 = 32;
+
+/// The posted calls of all handles of a channel.
+pub(crate) struct Calls {
+    slots: RefCell<Vec<Slot>>,
+    free: RefCell<Vec<u32>>,
+    /// Clients whose requests are held back.
+    holding: RefCell<Vec<Rc<Client>>>,
+    /// Answers of a handle that is going: they don't wait for their turn in the channel.
+    parting: RefCell<VecDeque<(u64, Answer)>>,
+    /// Null when it has gone.
+    channel: Cell<*const Channel>,
+    generation: Cell<u32>,
+}
+
+type Answer = Result<Reply, Failure>;
+
+/// What is on perl's stack, or still to be made of these.
+#[derive(Clone, Copy)]
+enum Prepared {
+    /// Mark and arguments are there.
+    Ready { callback: Sv },
+    /// The error's facts.
+    Failed { callback: Sv, subject: Option<Sv>, facts: [Sv; 6] },
+}
+
+impl Calls {
+    pub(crate) fn new() -> Rc<Calls> {
+        Rc::new(Calls {
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            holding: RefCell::default(),
+            parting: RefCell::default(),
+            channel: Cell::new(std::ptr::null()),
+            generation: Cell::new(generation()),
+        })
+    }
+
+    /// The channel through which the answers come; `None` when it has gone.
+    pub(crate) fn of_channel(&self, channel: *const Channel) {
+        self.channel.set(channel);
+    }
+
+    fn channel(&self) -> Option<&Channel> {
+        // SAFETY: the channel takes the pointer away before it goes.
+        unsafe { self.channel.get().as_ref() }
+    }
+
+    /// Keeps a call; gives its id.
+    pub(crate) fn add(&self, posted: Posted) -> u64 {
+        posted.client.posted.set(posted.client.posted.get() + 1);
+        let mut slots = self.slots.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(Slot::default());
+            slots.len() as u32 - 1
+        });
+        let slot = &mut slots[index as usize];
+        slot.serial = (slot.serial + 1) & (i32::MAX as u32);
+        slot.posted = Some(posted);
+        (u64::from(slot.serial) << INDEX_BITS) | u64::from(index)
+    }
+
+    /// Takes a call out.
+    pub(crate) fn take(&self, id: u64) -> Option<Posted> {
+        let index = id as u32;
+        let mut slots = self.slots.borrow_mut();
+        let slot = slots.get_mut(index as usize).filter(|s| u64::from(s.serial) == id >> INDEX_BITS)?;
+        let posted = slot.posted.take()?;
+        self.free.borrow_mut().push(index);
+        posted.client.posted.set(posted.client.posted.get() - 1);
+        Some(posted)
+    }
+
+    /// Takes a call out that has not come to be. The program has its scalars still.
+    pub(crate) fn refuse(&self, id: u64) {
+        if let Some(posted) = self.take(id) {
+            posted.callback.give_back();
+            if let Some(subject) = posted.subject {
+                subject.give_back();
+            }
+        }
+    }
+
+    /// Puts an answer of our own into the channel, behind what is there.
+    pub(crate) fn answer(&self, id: u64, failure: Failure) {
+        if let Some(channel) = self.channel() {
+            channel.queue().push(Item::Delivery(Delivery::Completed { id, result: Err(failure) }));
+        }
+    }
+
+    /// Requests of this client are held back until [`flush`](Self::flush).
+    pub(crate) fn hold(&self, client: &Rc<Client>) {
+        if !client.holding.replace(true) {
+            self.holding.borrow_mut().push(client.clone());
+            if let Some(channel) = self.channel() {
+                channel.queue().prompt();
+            }
+        }
+    }
+
+    /// Sends what is held back.
+    pub(crate) fn flush(&self) {
+        if self.holding.borrow().is_empty() {
+            return;
+        }
+        for client in self.holding.take() {
+            client.holding.set(false);
+            if !client.is_foreign() {
+                let _ = guarded(|| client.handle().flush());
+            }
+        }
+    }
+
+    /// To be called when a forked child uses what it has inherited: calls of its parent's are answered
+    /// here too, and the answers never come.
+    pub(crate) fn disown_inherited(&self) {
+        if self.generation.replace(generation()) == generation() {
+            return;
+        }
+        let mut ids = Vec::new();
+        for (index, slot) in self.slots.borrow_mut().iter_mut().enumerate() {
+            if let Some(posted) = slot.posted.as_mut().filter(|p| !p.disowned && p.client.is_foreign()) {
+                posted.disowned = true;
+                ids.push((u64::from(slot.serial) << INDEX_BITS) | index as u64);
+            }
+        }
+        for id in ids {
+            let detail = Some(Client::FOREIGN.to_owned());
+            self.answer(id, Failure { detail, ..Failure::new(Code::INVALID_STATE) });
+        }
+    }
+
+    /// Gives up all calls without a word: the channel is going.
+    pub(crate) fn drop_all(&self, perl: Perl) {
+        self.channel.set(std::ptr::null());
+        for slot in self.slots.take() {
+            if let Some(posted) = slot.posted {
+                posted.callback.release(perl);
+                if let Some(subject) = posted.subject {
+                    subject.release(perl);
+                }
+            }
+        }
+        self.free.take();
+        self.holding.take();
+        self.parting.take();
+    }
+
+    /// The handle of this client is going: runs the callbacks of all its calls now. Their exceptions
+    /// become warnings.
+    pub(crate) fn part(&self, perl: Perl, client: &Client) {
+        let _ = guarded(|| self.collect(client));
+        while !self.parting.borrow().is_empty() {
+            perl.push_scope();
+            perl.save_tmps();
+            if let Some(prepared) = self.next_parting(perl) {
+                finish(perl, prepared, true);
+            }
+            perl.free_tmps();
+            perl.pop_scope();
+        }
+    }
+
+    #[inline(never)]
+    fn next_parting(&self, perl: Perl) -> Option<Prepared> {
+        let (id, answer) = self.parting.borrow_mut().pop_front()?;
+        prepare(perl, self.take(id)?, answer)
+    }
+
+    /// Moves the answers of one client out of the channel. There is one for each of its calls, for the
+    /// session has ended; should there be none, that is the answer.
+    fn collect(&self, client: &Client) {
+        let is_own = |id: u64| {
+            let slots = self.slots.borrow();
+            let slot = slots.get(id as u32 as usize).filter(|s| u64::from(s.serial) == id >> INDEX_BITS);
+            slot.and_then(|s| s.posted.as_ref()).is_some_and(|p| std::ptr::eq(&*p.client, client))
+        };
+        let mut parting = self.parting.borrow_mut();
+        if let Some(channel) = self.channel() {
+            channel.extract(|item| match item {
+                Item::Delivery(Delivery::Completed { id, result }) if is_own(id) => {
+                    parting.push_back((id, result));
+                    None
+                }
+                other => Some(other),
+            });
+        }
+        let answered: Vec<u64> = parting.iter().map(|(id, _)| *id).collect();
+        let slots = self.slots.borrow();
+        for (index, slot) in slots.iter().enumerate() {
+            let id = (u64::from(slot.serial) << INDEX_BITS) | index as u64;
+            let is_own = slot.posted.as_ref().is_some_and(|p| std::ptr::eq(&*p.client, client));
+            if is_own && answered.len() < client.posted.get() && !answered.contains(&id) {
+                parting.push_back((id, Err(Failure::new(Code::CLOSING))));
+            }
+        }
+    }
+}
+
+/// Runs the callbacks of the completions in front of the channel, at most so many; how many. A callback
+/// that dies leaves the rest where it is.
+pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> usize {
+    let mut count = 0;
+    while count < limit && channel.is_completion_next() {
+        count += 1;
+        perl.push_scope();
+        perl.save_tmps();
+        if let Some(prepared) = next(perl, channel) {
+            finish(perl, prepared, false);
+        }
+        perl.free_tmps();
+        perl.pop_scope();
+    }
+    count
+}
+
+#[inline(never)]
+fn next(perl: Perl, channel: &Channel) -> Option<Prepared> {
+    match channel.pop() {
+        Some(Item::Delivery(Delivery::Completed { id, result })) => {
+            prepare(perl, channel.calls().take(id)?, result)
+        }
+        _ => None,
+    }
+}
+
+/// Makes scalars of an answer. They are fresh and plain, so that nothing of Perl runs before the values
+/// here are gone.
+fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Option<Prepared> {
+    let callback = posted.callback.mortal(perl);
+    let subject = posted.subject.map(|referent| perl.new_reference(referent).mortal(perl));
+    let utf8 = posted.client.utf8;
+    let failure = match answer {
+        Ok(reply) => {
+            perl.push_mark();
+            if let Some(subject) = subject {
+                perl.push(&[subject]);
+            }
+            perl.push(&[perl.undef()]);
+            let call = Call::on_top(perl);
+            let mut out = Out::of_list(perl, call);
+            if results::answer(&mut out, posted.shape, &reply, utf8) {
+                perl.leave(call, out.count());
+                return Some(Prepared::Ready { callback });
+            }
+            perl.pop_mark();
+            results::unexpected()
+        }
+        Err(failure) if results::is_answer(posted.shape, &failure) => {
+            perl.push_mark();
+            if let Some(subject) = subject {
+                perl.push(&[subject]);
+            }
+            perl.push(&[perl.undef(), perl.undef()]);
+            return Some(Prepared::Ready { callback });
+        }
+        Err(failure) => failure,
+    };
+    let (path, at) = posted.words.split_at_checked(posted.path.unwrap_or(0)).unwrap_or_default();
+    let raise = Raise {
+        op: posted.op,
+        about: posted.client.about(),
+        path: match posted.path {
+            Some(_) => perl.new_string(path, posted.is_text).mortal(perl),
+            None => perl.undef(),
+        },
+        code: failure.code.0,
+        detail: failure.detail.as_deref().map_or(perl.undef(), |d| perl.new_text(d).mortal(perl)),
+        maybe_applied: failure.maybe_applied,
+    };
+    trace::failed(&raise);
+    let [op, path, code, detail, maybe_applied] = raise.arguments(perl);
+    let at = perl.new_bytes(at).mortal(perl);
+    Some(Prepared::Failed { callback, subject, facts: [at, op, path, code, detail, maybe_applied] })
+}
+
+/// Calls. May be left by `longjmp`: `Copy` values only.
+fn finish(perl: Perl, prepared: Prepared, to_warn: bool) {
+    let callback = match prepared {
+        Prepared::Ready { callback } => callback,
+        Prepared::Failed { callback, subject, facts } => {
+            let error = perl.call_for_scalar(c"ZooKeeper::Error::_made", &facts);
+            perl.push_mark();
+            if let Some(subject) = subject {
+                perl.push(&[subject]);
+            }
+            perl.push(&[error]);
+            callback
+        }
+    };
+    perl.call(callback, to_warn);
+}
