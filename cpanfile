@@ -5,6 +5,7 @@
 requires 'perl' => '5.022';
 
 requires 'AnyEvent';    # the default dispatcher
+requires 'Future' => '0.45';     # loaded by the first method that returns one
 requires 'Module::Runtime';
 requires 'Moo' => '2';
 requires 'Throwable';
@@ -23,6 +24,7 @@ requires 'Socket';
 requires 'Sub::Util';
 requires 'Time::HiRes';
 requires 'XSLoader';
+requires 'parent';
 
 recommends 'EV';
 
@@ -71,9 +73,10 @@ on test => sub {
     requires 'Tie::Hash';
     recommends 'Async::Interrupt';    # the dispatchers are tested with what is there
     recommends 'EV';
+    recommends 'Future::AsyncAwait';
     recommends 'IO::Async';
     recommends 'IO::Async::Loop::Epoll';
-    recommends 'Mojolicious';
+    recommends 'Mojolicious';         # and with it promises
     recommends 'POE';
     recommends 'Test::LeakTrace';
 };

@@ -67,8 +67,8 @@ find_cargo() {
 }
 
 # What it takes to build and to run; the tests need more.
-build_packages=(gcc make libperl-dev libclang-dev libanyevent-perl libev-perl libmodule-runtime-perl
-    libmoo-perl libthrowable-perl zookeeper)
+build_packages=(gcc make libperl-dev libclang-dev libanyevent-perl libev-perl libfuture-perl
+    libmodule-runtime-perl libmoo-perl libthrowable-perl zookeeper)
 
 build() {
     PERL_ZOOKEEPER_BUILD_STRICT=1 "$PERL" Makefile.PL && make

@@ -27,7 +27,8 @@ ZooKeeper::Channel - queue of what a dispatcher is to dispatch
 
 =head1 DESCRIPTION
 
-First in, first out: events of the sessions, and whatever a program sends. In another
+First in, first out: events of the sessions, answers to their commands, and whatever a
+program sends. In another
 of Perl's threads than the one that made it a channel is empty, and takes nothing.
 
 =head1 METHODS
@@ -44,7 +45,8 @@ Appends any scalars: the scalars themselves, not copies of them. Returns nothing
 =head2 recv
 
 Removes the first item and returns it; undef if there is none (or if undef was sent:
-L</size> tells the difference).
+L</size> tells the difference). Answers to commands that stand before it are told: their
+callbacks run.
 
 =head2 size
 

@@ -235,8 +235,9 @@ ZooKeeper::Dispatcher - brings events to their watchers
 
 =head1 DESCRIPTION
 
-A dispatcher has the channel through which events come, the watchers that wait for
-them, and a way for the program's loop to notice. This class knows no loop.
+A dispatcher has the channel through which events come, and the answers to commands
+that L<don't wait|ZooKeeper::Asynchronous>, the watchers that wait for events, and a way for
+the program's loop to notice. This class knows no loop.
 L<ZooKeeper::Dispatcher::AnyEvent> does, and is what a handle takes by default;
 L<ZooKeeper::Dispatcher::IOAsync>, L<ZooKeeper::Dispatcher::Mojo> and
 L<ZooKeeper::Dispatcher::POE> know others, L<ZooKeeper::Dispatcher::Interrupt> needs
@@ -263,8 +264,8 @@ of C<add_auth>, is C<''>.
     my $count = 0;
     $dispatcher->dispatch_cb( sub { $count++; return $own->dispatch_event } );
 
-What the loop calls, without arguments, once per item, while there is one. By default it
-calls L</dispatch_event>.
+What the loop calls, without arguments, once per item, an event or an answer, while there
+is one. By default it calls L</dispatch_event>.
 
 =head2 ignore_session_events
 
@@ -297,13 +298,13 @@ more, also not for an event that is queued already.
 
 =head2 recv_event
 
-The next event, with its watcher as C<watcher>, or undef; nobody is called. Events
-whose watcher is gone are skipped.
+The next event, with its watcher as C<watcher>, or undef; no watcher is called. Events
+whose watcher is gone are skipped. Answers to commands that stand before it are told.
 
 =head2 dispatch_event
 
 Calls the watcher of the next event, and returns the event: a hash ref of C<type>,
-C<state> and C<path>. undef without one. What the callback dies of comes out. May be
+C<state> and C<path>. undef without one. Answers that stand before it are told first. What the callback dies of comes out. May be
 called at any time, whatever else dispatches.
 
 =head2 send_event
@@ -325,7 +326,7 @@ type.
 
 Dispatches one event as the loop would, and returns it, also if its watcher has
 ignored it; undef if there was none within so many seconds (fractions count; no
-argument or 0: no limit).
+argument or 0: no limit). Answers to commands are told meanwhile, and don't end it.
 
 =head2 dispatch_ready
 

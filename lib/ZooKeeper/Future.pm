@@ -49,3 +49,52 @@ sub _settle {
 }
 
 1;
+
+__END__
+
+=encoding UTF-8
+
+=head1 NAME
+
+ZooKeeper::Future - the answer to a command that is still to come
+
+=head1 SYNOPSIS
+
+    use ZooKeeper;
+
+    my $zk     = ZooKeeper->new( hosts => 'localhost:2181' );
+    my $future = $zk->exists_f('/x');
+    my $stat   = $future->get;
+
+=head1 DESCRIPTION
+
+A L<Future>, as the methods of L<ZooKeeper> return them whose name ends in C<_f>. It is
+done with what the method without C<_f> returns in list context; or it fails with a
+L<ZooKeeper::Error>, and nothing else. L<ZooKeeper::Asynchronous> says more.
+
+It works with every dispatcher, and needs none of the loops' own kinds of futures. Futures
+that are made of one (by C<then>, C<needs_all>, …) are of this class, too.
+
+=head1 METHODS
+
+Those of L<Future>, and
+
+=head2 new
+
+    my $another = $future->new;
+
+A pending one, which waits in the same dispatcher's loop.
+
+=head2 await
+
+    $future->await;
+
+Lets the dispatcher's loop run until the future is ready, and returns it; C<get>,
+C<failure> and the like call it. Dies inside a callback that the dispatcher has called, in
+another thread, and when the dispatcher is gone.
+
+=head1 SEE ALSO
+
+L<ZooKeeper::Asynchronous>, L<ZooKeeper>, L<Future>
+
+=cut

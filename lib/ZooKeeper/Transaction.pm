@@ -103,8 +103,17 @@ an operation that no server would take, C<ZCONNECTIONLOSS> and the like,
 C<ZINVALIDSTATE> if the handle is closed or gone. Dies with a plain message for an
 argument of the wrong Perl type. Both messages say which operation it was.
 
+Arguments by name are C<request_timeout> (see L<ZooKeeper/request_timeout>) and C<cb>, a
+callback that gets an error or undef, and the results, while this returns nothing and does
+not wait.
+
+=head2 commit_f, commit_p
+
+The same, but they return a L<ZooKeeper::Future> or a L<Mojo::Promise> at once. See
+L<ZooKeeper::Asynchronous>.
+
 =head1 SEE ALSO
 
-L<ZooKeeper>, L<ZooKeeper::Error>
+L<ZooKeeper>, L<ZooKeeper::Asynchronous>, L<ZooKeeper::MultiRead>, L<ZooKeeper::Error>
 
 =cut

@@ -78,7 +78,7 @@ sub missing_module {
 my $KNOWN = <<'CODE';
 use ZooKeeper;
 use ZooKeeper::Constants;
-my ( $zk, $transaction, $dispatcher, $watcher, $channel, $server, $error, $event );
+my ( $zk, $transaction, $multi_read, $dispatcher, $watcher, $channel, $server, $error, $event, $future );
 my ( $callback, $acl, $path, $loop, $seconds, %args, $zkh );
 CODE
 

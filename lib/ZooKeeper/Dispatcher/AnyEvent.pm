@@ -31,8 +31,9 @@ sub _drive {
     $self->_can_drive;
     my $done = AnyEvent->condvar;
     AnyEvent->now_update;
-    my $end   = sub { $done->send if $future->is_ready && !$done->ready };
-    my $timer = AnyEvent->timer( after => $AGAIN, interval => $AGAIN, cb => $end );   # what dies skips callbacks
+    my $end = sub { $done->send if $future->is_ready && !$done->ready };
+    my $timer =
+      AnyEvent->timer( after => $AGAIN, interval => $AGAIN, cb => $end );    # what dies skips callbacks
     $future->on_ready($end);
     $done->recv;
     return;
