@@ -168,6 +168,15 @@ sub _own_dispatcher {
     return $dispatcher;
 }
 
+# In a forked child this handle is the parent's, and what becomes of its requests is about to be told here, too. Rust
+# calls this.
+sub _inherited {
+    my ($self) = @_;
+    my $after_fork = $self->dispatcher->can('_after_fork');
+    $self->dispatcher->$after_fork if $after_fork;
+    return;
+}
+
 # A new session for this object; the one that was is closed.
 sub _open {
     my ( $self, $resume ) = @_;

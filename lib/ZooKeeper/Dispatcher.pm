@@ -182,6 +182,7 @@ sub _drive {
 sub _can_drive {
     my ($self) = @_;
     $self->channel->_fd;    # dies in another thread than its own
+    $self->_after_fork;
     $self->{_in_callback}
       and ZooKeeper::Error::_croak( 'a pending future can not be waited for inside a callback:'
           . ' chain what depends on it (then, await)' );

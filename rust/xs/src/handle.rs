@@ -67,7 +67,7 @@ impl Client {
         }
     }
 
-    /// The client that a command is for, or why there is none.
+    /// The client that a command is for, or why there is none. May run Perl code, in a forked child.
     pub(crate) fn of(perl: Perl, call: Call, op: &'static str) -> Result<&'static Rc<Client>, Thrown> {
         let inert = "a handle can't be used in another thread";
         let code = Code::INVALID_STATE.0;
@@ -78,11 +78,19 @@ impl Client {
                 // SAFETY: lives until Perl code runs; the frame takes a share before that.
                 let client = unsafe { &(*attached).0 };
                 if client.is_foreign() {
-                    let _ = guarded(|| client.calls.disown_inherited());
+                    client.disown_inherited(perl, perl.argument(call, 0));
                     return Err(Thrown::raise(perl, op, code, Some(Client::FOREIGN)));
                 }
                 Ok(client)
             }
+        }
+    }
+
+    /// In a forked child: what the parent has asked for is answered here as well, and the loop of this
+    /// process has to know where. May run Perl code.
+    pub(crate) fn disown_inherited(&self, perl: Perl, object: Sv) {
+        if guarded(|| self.calls.disown_inherited()).unwrap_or(false) {
+            perl.call_for_scalar(c"ZooKeeper::_inherited", &[object]);
         }
     }
 

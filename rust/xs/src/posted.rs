@@ -161,10 +161,10 @@ impl Calls {
     }
 
     /// To be called when a forked child uses what it has inherited: calls of its parent's are answered
-    /// here too, and the answers never come.
-    pub(crate) fn disown_inherited(&self) {
+    /// here too, and the answers never come. True if there are any, for once.
+    pub(crate) fn disown_inherited(&self) -> bool {
         if self.generation.replace(generation()) == generation() {
-            return;
+            return false;
         }
         let mut ids = Vec::new();
         for (index, slot) in self.slots.borrow_mut().iter_mut().enumerate() {
@@ -173,10 +173,11 @@ impl Calls {
                 ids.push((u64::from(slot.serial) << INDEX_BITS) | index as u64);
             }
         }
-        for id in ids {
+        for id in &ids {
             let detail = Some(Client::FOREIGN.to_owned());
-            self.answer(id, Failure { detail, ..Failure::new(Code::INVALID_STATE) });
+            self.answer(*id, Failure { detail, ..Failure::new(Code::INVALID_STATE) });
         }
+        !ids.is_empty()
     }
 
     /// Gives up all calls without a word: the channel is going.

@@ -96,9 +96,11 @@ callback! {
                 // SAFETY: live.
                 let client = unsafe { &(*attached).0 };
                 if client.is_foreign() {
-                    let _ = guarded(|| client.calls.disown_inherited());
+                    client.disown_inherited(perl, object);
+                    false
+                } else {
+                    true
                 }
-                !client.is_foreign()
             }
         };
         if here {
