@@ -65,6 +65,13 @@ impl AuthList {
         }
     }
 
+    /// Nobody will ask for this outcome any more.
+    pub(super) fn abandon(&mut self, token: u64) {
+        for e in &mut self.entries {
+            e.asked.take_if(|asked| asked.token == token);
+        }
+    }
+
     /// A lost connection answers nothing more; the next one replays all.
     pub(super) fn connection_lost(&mut self) {
         self.unanswered.clear();

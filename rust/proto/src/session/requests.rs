@@ -125,10 +125,11 @@ impl Session {
     }
 
     /// Nobody will ask for the answer to this request any more. A request that is not with the
-    /// server yet is not sent; another's reply is dropped when it comes.
+    /// server yet is not sent; another's reply is dropped when it comes. An authentication stays.
     pub fn abandon(&mut self, token: u64) {
         if !self.pending.abandon(token) {
             self.waiting.retain(|w| w.pending.token != Some(token));
+            self.auth.abandon(token);
         }
     }
 
