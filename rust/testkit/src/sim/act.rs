@@ -1,7 +1,7 @@
 //! What users do, at random.
 
 use super::op::{acl_for, inside, Op};
-use super::user::{Auth, End, Stage};
+use super::user::{End, Stage};
 use super::{Event, Sim};
 use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
@@ -44,7 +44,7 @@ impl Sim {
             read_only: self.rng.u32(0..3) == 0,
             request_timeout: None,
             jute_maxbuffer: super::drive::LONGEST_REQUEST,
-            max_in_flight: super::drive::MOST_IN_FLIGHT,
+            max_in_flight: [1, 4, 12, 12][self.rng.usize(0..4)],
             expire_by_clock: self.rng.u32(0..5) == 0,
             seed: self.rng.u64(..),
         };
@@ -105,16 +105,21 @@ impl Sim {
                 | Op::AddWatch { .. }
         );
         let watcher = watches.then(|| self.some_watcher(user));
-        let within = match self.rng.u32(0..15) {
-            0 => Some(Duration::from_millis(self.rng.u64(0..50))),
-            1 => Some(Duration::from_millis(self.rng.u64(0..20_000))),
-            _ => None,
-        };
+        let within = self.some_span();
         self.ask(user, op, watcher, within);
     }
 
+    /// How long something may take.
+    pub(super) fn some_span(&mut self) -> Option<Duration> {
+        match self.rng.u32(0..15) {
+            0 => Some(Duration::from_millis(self.rng.u64(0..50))),
+            1 => Some(Duration::from_millis(self.rng.u64(0..20_000))),
+            _ => None,
+        }
+    }
+
     /// A new watcher, or one that already listens to something.
-    fn some_watcher(&mut self, user: usize) -> u64 {
+    pub(super) fn some_watcher(&mut self, user: usize) -> u64 {
         let reuse = self.rng.u32(0..4) == 0;
         let u = &mut self.users[user];
         if reuse && u.last_watcher > 0 && !u.forgotten.contains(&u.last_watcher) {
@@ -210,21 +215,6 @@ impl Sim {
         }
     }
 
-    fn authenticate(&mut self, user: usize) {
-        let at = self.time_of(user);
-        let bad = !self.plan.calm && self.rng.u32(0..40) == 0;
-        let credentials = if bad { "bad" } else { ["u1", "u2"][self.rng.usize(0..2)] };
-        let watcher = self.rng.bool().then(|| self.some_watcher(user));
-        let u = &mut self.users[user];
-        let result = u.session.add_auth(Time::from_micros(at), b"sim", credentials.as_bytes(), watcher);
-        assert_eq!(result, Ok(()));
-        if let Some(conn) = u.conn.filter(|_| u.session.is_connected()) {
-            self.conns[conn].auths.push(u.auths.len());
-        }
-        u.auths.push(Auth { credentials, watcher });
-        self.trace(|_| format!("user {user} authenticates as {credentials}"));
-    }
-
     fn abandon(&mut self, user: usize) {
         let u = &mut self.users[user];
         let open: Vec<usize> = (0..u.asked.len()).filter(|i| u.asked[*i].stage != Stage::Done).collect();
@@ -232,9 +222,9 @@ impl Sim {
             return;
         }
         let index = open[self.rng.usize(0..open.len())];
-        u.asked[index].stage = Stage::Done;
         u.asked[index].end = Some(End::Abandoned);
         u.session.abandon(index as u64 + 1);
+        self.note_done(user, index as u64 + 1);
         self.counts.bump("requests abandoned");
         self.trace(|_| format!("user {user} abandons {}", index + 1));
     }

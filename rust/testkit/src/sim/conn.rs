@@ -108,8 +108,9 @@ pub(super) struct Conn {
 
     /// The tokens of the requests that the session handed to this connection, in order.
     pub(super) handed: Vec<u64>,
-    /// How many of them the server got.
+    /// How many of them the server got, and of how many the client has the reply.
     pub(super) got: usize,
+    pub(super) replied: usize,
     /// Which of the user's authentications were sent, how many the server got and answered.
     pub(super) auths: Vec<usize>,
     pub(super) auths_got: usize,
@@ -149,6 +150,7 @@ impl Conn {
             noted: 0,
             handed: Vec::new(),
             got: 0,
+            replied: 0,
             auths: Vec::new(),
             auths_got: 0,
             auths_answered: 0,

@@ -14,8 +14,6 @@ use zk_proto::Code;
 
 /// `jute_maxbuffer` of the users.
 pub(super) const LONGEST_REQUEST: usize = 10_000;
-/// `max_in_flight` of the users.
-pub(super) const MOST_IN_FLIGHT: usize = 12;
 
 /// Servers are called `s0`, `s1`, …
 fn server_of(host: &str) -> usize {
@@ -183,16 +181,20 @@ impl Sim {
     /// Asks for something; returns the token.
     pub(super) fn ask(&mut self, user: usize, op: Op, watcher: Option<u64>, within: Option<Duration>) {
         let at = self.time_of(user);
+        let in_flight = self.in_flight(user);
         let u = &mut self.users[user];
         let token = u.asked.len() as u64 + 1;
         let timeout = u.session.timeout().as_micros() as u64;
         let deadline = at + within.map_or(timeout * 3, |w| w.as_micros() as u64);
         let full = op.chrooted(u.chroot);
         let untold = u.session.transmit().len() as u64;
-        let outstanding = u.session.outstanding();
-        let result =
-            op.with_request(|r| u.session.try_submit(Time::from_micros(at), r, token, watcher, within));
-        if outstanding >= MOST_IN_FLIGHT {
+        let now = Time::from_micros(at);
+        let waits = self.rng.bool();
+        let result = op.with_request(|r| match waits {
+            true => u.session.submit(now, r, token, watcher, within),
+            false => u.session.try_submit(now, r, token, watcher, within),
+        });
+        if !waits && u.waits.len() + in_flight >= u.most_in_flight {
             let code = result.expect_err("more requests in flight than there may be").code;
             assert_eq!(code, Code::THROTTLED_OP);
             self.counts.bump("requests that were too many");
@@ -207,6 +209,10 @@ impl Sim {
         }
         assert_eq!(result, Ok(()), "a session that is not over refused a request");
         let (stage, offset) = match u.conn.filter(|_| u.session.is_connected()) {
+            Some(conn) if !u.waits.is_empty() || in_flight >= u.most_in_flight => {
+                self.counts.bump("requests that waited for room");
+                (Stage::Crowded(conn), None)
+            }
             Some(conn) => {
                 let c = &mut self.conns[conn];
                 c.handed.push(token);
@@ -214,6 +220,9 @@ impl Sim {
             }
             None => (Stage::Waits, None),
         };
+        if !matches!(stage, Stage::Handed(..)) {
+            u.waits.push_back(token);
+        }
         let connect_by = deadline.min(at + timeout);
         u.asked.push(Asked { op, full, watcher, at, deadline, connect_by, stage, offset, end: None });
         self.counts.bump("requests");

@@ -2,7 +2,7 @@
 //! failures and changes of state.
 
 use super::user::{End, Kind, Stage};
-use super::Sim;
+use super::{login, Sim};
 use zk_proto::session::{Failure, Output};
 use zk_proto::{Code, EventType, KeeperState};
 
@@ -14,9 +14,10 @@ impl Sim {
             let u = &mut self.users[user];
             assert!(!u.over || output == Output::Closed, "{output:?} after the end");
             match output {
-                Output::Completed { token, result: Err(failure) } => {
-                    self.judge_failure(user, token, &failure)
-                }
+                Output::Completed { token, result: Err(failure) } => match login::of_token(token) {
+                    Some(index) => self.judge_auth_failure(user, index, &failure),
+                    None => self.judge_failure(user, token, &failure),
+                },
                 Output::State(KeeperState::CONNECTING) => {
                     assert!(u.connected && !u.closing, "a loss of what was not there");
                     u.connected = false;
@@ -64,10 +65,11 @@ impl Sim {
         u.over = true;
         u.connected = false;
         assert!(u.asked.iter().all(|a| a.stage == Stage::Done), "over with requests unanswered");
+        assert!(u.auths.iter().all(|a| a.asked.is_none()), "over with authentications unanswered");
     }
 
     /// Whether a server has said that the session is over, or the user goes by the clock.
-    fn may_expire(&self, user: usize) -> bool {
+    pub(super) fn may_expire(&self, user: usize) -> bool {
         let u = &self.users[user];
         let timeout = u.session.timeout().as_micros() as u64;
         u.refused || (u.by_clock && u.cut_off.is_some_and(|since| since + timeout <= self.time_of(user)))
@@ -77,19 +79,22 @@ impl Sim {
         let at = self.time_of(user);
         let u = &self.users[user];
         let asked = &u.asked[token as usize - 1];
-        let handed = match asked.stage {
+        let sent = matches!(asked.stage, Stage::Handed(..));
+        // Those that wait for room stand behind all that were handed over.
+        let place = match asked.stage {
             Stage::Waits => None,
+            Stage::Crowded(conn) => Some((conn, self.conns[conn].handed.len() + token as usize)),
             Stage::Handed(conn, nth) => Some((conn, nth)),
             Stage::Done => panic!("request {token} of user {user} is answered again: {failure:?}"),
         };
-        assert!(handed.is_some() || !failure.maybe_applied, "{token} never went out");
+        assert!(sent || !failure.maybe_applied, "{token} never went out");
         assert!(asked.op.is_write() || !failure.maybe_applied, "{token} changes nothing");
         // Nobody is late but for a stopped process or a clock that jumped.
         let slack = 4_000;
         let timely = at <= asked.deadline + slack || u.disturbed >= asked.at || failure.code == Code::CLOSING;
         assert!(timely, "request {token} of user {user} was answered late");
         match failure.code {
-            Code::CONNECTION_LOSS => match handed {
+            Code::CONNECTION_LOSS => match place {
                 Some((conn, nth)) => {
                     let gone = !u.session.is_connected() || u.conn != Some(conn);
                     assert!(gone, "{token} lost on a connection that is there");
@@ -101,7 +106,10 @@ impl Sim {
                         assert_eq!(failure.maybe_applied, sent, "{token}, of which this much is known");
                     }
                     self.users[user].last_answered = Some((conn, nth));
-                    self.counts.bump("requests lost with their connection");
+                    self.counts.bump(match sent {
+                        true => "requests lost with their connection",
+                        false => "requests lost while they waited for room",
+                    });
                 }
                 None => {
                     assert!(at >= asked.connect_by, "{token} given up too early");
@@ -110,7 +118,10 @@ impl Sim {
             },
             Code::OPERATION_TIMEOUT => {
                 assert!(at >= asked.deadline, "{token} timed out too early");
-                self.counts.bump("requests timed out");
+                self.counts.bump(match (sent, place) {
+                    (false, Some(_)) => "requests timed out while they waited for room",
+                    _ => "requests timed out",
+                });
             }
             Code::SESSION_EXPIRED => {
                 assert!(self.may_expire(user), "{token} expired without a word of the server");
@@ -129,7 +140,7 @@ impl Sim {
     pub(super) fn note_end(&mut self, user: usize, token: u64, end: End) {
         let asked = &mut self.users[user].asked[token as usize - 1];
         assert_eq!(asked.end, None, "request {token} is answered twice");
-        asked.stage = Stage::Done;
         asked.end = Some(end);
+        self.note_done(user, token);
     }
 }

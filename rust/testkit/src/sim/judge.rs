@@ -63,15 +63,13 @@ impl Sim {
                 let c = &mut self.conns[conn];
                 let index = c.auths[c.auths_answered];
                 c.auths_answered += 1;
-                let code = if ok { Code::OK } else { Code::AUTH_FAILED };
-                if let Some(watcher) = self.users[user].auths[index].watcher.take() {
-                    self.counts.bump("outcomes of authentications told");
-                    self.expect(user, &Output::Auth { watcher, code });
-                }
-                self.users[user].auth_refused |= !ok;
+                self.judge_auth(user, index, if ok { Code::OK } else { Code::AUTH_FAILED });
             }
             Note::Event { kind, path, applied } => self.judge_event(user, kind, &path, applied),
-            Note::Reply { token, done } => self.judge_reply(user, token, &done),
+            Note::Reply { token, done } => {
+                self.judge_reply(user, token, &done);
+                self.note_room(user, conn);
+            }
         }
     }
 
@@ -162,7 +160,7 @@ impl Sim {
         self.note_end(user, token, End::Answered { done: done.code == Code::OK && !failed });
     }
 
-    fn expect(&mut self, user: usize, expected: &Output) {
+    pub(super) fn expect(&mut self, user: usize, expected: &Output) {
         let found = self.users[user].outputs.pop_front();
         assert_eq!(found.as_ref(), Some(expected), "user {user}");
     }

@@ -85,12 +85,10 @@ impl Sim {
             self.counts.bump("persistent watches set again on a new connection");
         }
         c.to_arm = Some(table);
-        for (index, asked) in u.asked.iter_mut().enumerate() {
-            if asked.stage == Stage::Waits {
-                self.counts.bump("requests that waited for a connection");
-                asked.stage = Stage::Handed(conn, c.handed.len());
-                c.handed.push(index as u64 + 1);
-            }
+        for token in &u.waits {
+            self.counts.bump("requests that waited for a connection");
+            u.asked[*token as usize - 1].stage = Stage::Crowded(conn);
         }
+        self.hand_over(user, conn);
     }
 }

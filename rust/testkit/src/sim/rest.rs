@@ -74,7 +74,8 @@ impl Sim {
 
     fn judge_users(&mut self) {
         for (user, u) in self.users.iter().enumerate() {
-            assert!(u.asked.iter().all(|asked| asked.stage == Stage::Done));
+            assert!(u.asked.iter().all(|asked| asked.stage == Stage::Done) && u.waits.is_empty());
+            assert!(u.auths.iter().all(|auth| auth.asked.is_none()), "user {user} waits for an outcome");
             assert!(u.session.transmit().is_empty() && u.outputs.is_empty());
             assert_eq!(u.session.outstanding(), 0, "user {user} at rest");
             if u.over {

@@ -1,6 +1,7 @@
 //! A user with his session: what he asked for, and what he knows.
 
 use super::ensemble::Seen;
+use super::login::Auth;
 use super::op::Op;
 use super::Sim;
 use std::collections::VecDeque;
@@ -12,6 +13,8 @@ use zk_proto::time::Time;
 pub(super) enum Stage {
     /// With the session, for want of a connection.
     Waits,
+    /// With the session, for want of room on this connection.
+    Crowded(usize),
     /// Handed to this connection, as its n-th.
     Handed(usize, usize),
     /// Answered or abandoned: nothing more may come.
@@ -80,13 +83,6 @@ impl Armed {
     }
 }
 
-#[derive(Debug)]
-pub(super) struct Auth {
-    pub(super) credentials: &'static str,
-    /// Who has not been told of the outcome yet.
-    pub(super) watcher: Option<u64>,
-}
-
 /// What reached a process that was stopped.
 #[derive(Debug)]
 pub(super) enum Heard {
@@ -110,6 +106,9 @@ pub(super) struct User {
 
     /// Requests by token, from 1 on.
     pub(super) asked: Vec<Asked>,
+    /// Those that wait, for whatever it is, in their order.
+    pub(super) waits: VecDeque<u64>,
+    pub(super) most_in_flight: usize,
     pub(super) armed: Vec<Armed>,
     pub(super) forgotten: Vec<u64>,
     pub(super) last_watcher: u64,
@@ -131,7 +130,7 @@ pub(super) struct User {
     pub(super) over: bool,
     pub(super) applied: usize,
     pub(super) last_zxid: i64,
-    /// The last request of the connection that was answered.
+    /// The last request of the connection that was answered, by its place in the order.
     pub(super) last_answered: Option<(usize, usize)>,
 
     pub(super) attempts: VecDeque<u64>,
@@ -155,6 +154,7 @@ impl Sim {
         let wished_ms = config.session_timeout.as_millis();
         let reads_only_too = config.read_only;
         let by_clock = config.expire_by_clock;
+        let most_in_flight = config.max_in_flight;
         let user = User {
             session: Session::new(config, Time::from_micros(1_000_000_000 + now)),
             chroot,
@@ -167,6 +167,8 @@ impl Sim {
             wake: None,
             outputs: VecDeque::new(),
             asked: Vec::new(),
+            waits: VecDeque::new(),
+            most_in_flight,
             armed: Vec::new(),
             forgotten: Vec::new(),
             last_watcher: 0,
