@@ -35,7 +35,8 @@ fn play(mut input: Input<'_>) {
 }
 
 fn config(input: &mut Input<'_>) -> Config {
-    let hosts = input.choose(&["a,b,c", "a", "a,b/app", "[::1]:1/n"]);
+    let first = input.byte();
+    let hosts = ["a,b,c", "a", "a,b/app", "[::1]:1/n"][usize::from(first & 3)];
     let flags = input.byte();
     let timeouts = [3_000, 10, 30_000, 0].map(Duration::from_millis);
     Config {
@@ -45,7 +46,7 @@ fn config(input: &mut Input<'_>) -> Config {
         read_only: flags & 2 != 0,
         request_timeout: (flags & 4 != 0).then_some(Duration::from_millis(700)),
         jute_maxbuffer: if flags & 8 != 0 { 100 } else { 0xf_ffff },
-        max_in_flight: if flags & 16 != 0 { 2 } else { 10_000 },
+        max_in_flight: [10_000, 1, 2, 5][usize::from(first >> 6)],
         expire_by_clock: flags & 16 != 0,
         seed: flags.into(),
     }
@@ -56,7 +57,7 @@ fn step(world: &mut World, input: &mut Input<'_>) {
     match input.byte() % 24 {
         // Users.
         0 | 1 => requests::submit(world, input),
-        2 => world.add_auth(input.string(), input.choose(&[Some(1), None, Some(2)])),
+        2 => requests::authenticate(world, input),
         3 => world.abandon(input.byte().into()),
         4 => world.forget(input.byte() % 4),
         5 => world.close(),

@@ -60,5 +60,17 @@ pub(super) fn submit(world: &mut World, input: &mut Input<'_>) {
         20 => Request::GetConfig { watch },
         _ => Request::Reconfig { joining: data, leaving: None, members: None, config_version: -1 },
     };
-    world.submit(&request, watcher, within);
+    let waits = which < 132;
+    world.submit(&request, watcher, within, waits);
+}
+
+pub(super) fn authenticate(world: &mut World, input: &mut Input<'_>) {
+    let credentials = input.string();
+    let which = input.byte();
+    let watcher = [Some(1), None, Some(2)][usize::from(which % 3)];
+    match which >> 6 {
+        0 | 1 => world.add_auth(credentials, watcher),
+        2 => world.authenticate(credentials, watcher, None),
+        _ => world.authenticate(credentials, watcher, Some(Duration::from_millis(which.into()))),
+    }
 }

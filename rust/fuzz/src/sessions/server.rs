@@ -50,6 +50,12 @@ impl Peer {
         self.replays.get_or_insert(auths);
     }
 
+    /// No more than so many requests are without an answer, as far as a server with manners can tell.
+    pub(super) fn check_unanswered(&self, most: usize) {
+        let unanswered = self.asked.iter().filter(|r| r.opcode != opcode::CLOSE_SESSION).count();
+        assert!(!self.clean || unanswered <= most, "{unanswered} requests in flight");
+    }
+
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         self.received += bytes.len();
         self.frames.extend(bytes);

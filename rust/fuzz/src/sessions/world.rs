@@ -40,6 +40,7 @@ pub(super) struct World {
     /// Credentials that every new connection begins with.
     auths: BTreeSet<Vec<u8>>,
     request_timeout: Option<Duration>,
+    max_in_flight: usize,
     calls: BTreeMap<u64, Call>,
     last_token: u64,
     forgotten: BTreeSet<u64>,
@@ -52,7 +53,7 @@ pub(super) struct World {
 impl World {
     pub(super) fn new(config: Config, notes: Option<Level>) -> World {
         let now = Time::from_micros(1_000_000_000);
-        let request_timeout = config.request_timeout;
+        let (request_timeout, max_in_flight) = (config.request_timeout, config.max_in_flight);
         let mut world = World {
             session: Session::new(config, now),
             now,
@@ -60,6 +61,7 @@ impl World {
             peer: Peer::new(),
             auths: BTreeSet::new(),
             request_timeout,
+            max_in_flight,
             calls: BTreeMap::new(),
             last_token: 0,
             forgotten: BTreeSet::new(),
@@ -74,22 +76,59 @@ impl World {
 
     // What users do.
 
-    pub(super) fn submit(&mut self, request: &Request<'_>, watcher: Option<u64>, within: Option<Duration>) {
+    /// `waits`: for room, if there is none.
+    pub(super) fn submit(
+        &mut self,
+        request: &Request<'_>,
+        watcher: Option<u64>,
+        within: Option<Duration>,
+        waits: bool,
+    ) {
         self.last_token += 1;
-        let over = self.session.over();
-        let span = within.or(self.request_timeout).unwrap_or(self.session.timeout() * 3);
-        match self.session.submit(self.now, request, self.last_token, watcher, within) {
+        let full = self.session.outstanding() >= self.max_in_flight;
+        let (over, deadline) = (self.session.over(), self.deadline(within));
+        let result = match waits {
+            true => self.session.submit(self.now, request, self.last_token, watcher, within),
+            false => self.session.try_submit(self.now, request, self.last_token, watcher, within),
+        };
+        if over.is_none() && self.closes == 0 && full && !waits {
+            assert_eq!(result.as_ref().unwrap_err().code, Code::THROTTLED_OP);
+        }
+        match result {
             Ok(()) => {
                 assert_eq!(over, None, "a session that is over took a request");
                 let write = opcode::is_write(request.opcode());
-                self.calls.insert(self.last_token, Call { write, deadline: self.now + span });
+                self.calls.insert(self.last_token, Call { write, deadline });
                 self.remember(watcher);
             }
             Err(failure) => {
                 assert!(!failure.maybe_applied);
+                let too_many = failure.code == Code::THROTTLED_OP && full && !waits;
                 let too_long = failure.code == Code::BAD_ARGUMENTS && failure.detail.is_some();
-                assert!(too_long || over == Some(failure.code) || self.closes > 0, "{failure:?}");
+                assert!(too_many || too_long || over == Some(failure.code) || self.closes > 0, "{failure:?}");
             }
+        }
+        self.settle();
+    }
+
+    fn deadline(&self, within: Option<Duration>) -> Time {
+        self.now + within.or(self.request_timeout).unwrap_or(self.session.timeout() * 3)
+    }
+
+    /// An authentication whose outcome somebody waits for.
+    pub(super) fn authenticate(
+        &mut self,
+        credentials: &[u8],
+        watcher: Option<u64>,
+        within: Option<Duration>,
+    ) {
+        self.last_token += 1;
+        let (token, deadline) = (self.last_token, self.deadline(within));
+        let result = self.session.authenticate(self.now, b"digest", credentials, watcher, token, within);
+        if result.is_ok() {
+            self.calls.insert(token, Call { write: false, deadline });
+            self.auths.insert(credentials.to_vec());
+            self.remember(watcher);
         }
         self.settle();
     }
@@ -333,6 +372,7 @@ impl World {
         } else if !self.session.is_connected() {
             assert_eq!(self.peer.received() + waiting, CONNECT_REQUEST, "sent before the handshake");
         }
+        self.peer.check_unanswered(self.max_in_flight);
     }
 
     pub(super) fn assert_all_answered(&self) {
