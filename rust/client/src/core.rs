@@ -32,6 +32,9 @@ const READS_AT_ONCE: usize = 16;
 const READ_BUFFER: usize = 64 << 10;
 /// Requests are not held back beyond so many bytes.
 const PACKET: usize = 32 << 10;
+/// Nor do more join those that have been held back for so long: whoever asks on and on, and never flushes,
+/// would keep all of it from a server that takes its time for the first (and put the ping off).
+const HOLD: Duration = Duration::from_millis(10);
 
 /// A caller that does not lead looks again after this time, should a wake-up ever be missed.
 const FOLLOWER_LOOKS_AGAIN: Duration = Duration::from_secs(1);
@@ -72,6 +75,8 @@ pub(crate) struct Core {
     resolver: Resolver,
     /// The socket did not take all that there is to write.
     write_blocked: bool,
+    /// Since when there are requests that are held back.
+    held_since: Option<Time>,
 
     lead: Lead,
     last_release: Option<Time>,
@@ -102,6 +107,7 @@ impl Core {
             resolving: None,
             resolver: Resolver::default(),
             write_blocked: false,
+            held_since: None,
             lead: Lead::Engine,
             last_release: None,
             scheduled: None,
@@ -241,11 +247,13 @@ impl Core {
         }
         let held = self.session.is_connected()
             && self.session.outstanding() > 1
-            && self.session.transmit().len() < PACKET;
+            && self.session.transmit().len() < PACKET
+            && self.held_since.is_none_or(|since| now < since + HOLD);
         if !held {
             self.settle(now);
             return false;
         }
+        self.held_since.get_or_insert(now);
         self.tell();
         self.listen();
         self.plan();
@@ -423,6 +431,7 @@ impl Core {
     /// Writes what there is. True if the connection ended by it.
     fn flush(&mut self, now: Time) -> bool {
         self.write_blocked = false;
+        self.held_since = None;
         let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return false };
         while !self.session.transmit().is_empty() {
             match conn.send(self.session.transmit()) {

@@ -294,6 +294,89 @@ mod tests {
     }
 
     #[test]
+    fn a_consumer_that_takes_first_and_clears_later_finds_the_fd_readable_until_then() {
+        let q = Queue::new().unwrap();
+        q.push(1);
+        assert_eq!(q.take(), Some(1));
+        assert!(readable(&q, 0), "he is not done with it");
+        q.push(2);
+        q.clear();
+        assert!(readable(&q, 0), "there is another");
+        assert_eq!(q.take(), Some(2));
+        assert_eq!(q.take(), None);
+        assert!(readable(&q, 0));
+        q.clear();
+        assert!(!readable(&q, 0));
+        q.clear();
+        q.push(3);
+        assert!(readable(&q, 0), "clearing twice is clearing once");
+    }
+
+    #[test]
+    fn a_prompt_makes_the_fd_readable_until_it_is_cleared() {
+        let q = Queue::<u32>::new().unwrap();
+        for _ in 0..3 {
+            q.prompt();
+            q.prompt();
+            assert!(readable(&q, 0));
+            assert_eq!(q.take(), None);
+            assert!(readable(&q, 0));
+            q.clear();
+            assert!(!readable(&q, 0), "two prompts are cleared as one");
+        }
+        q.prompt();
+        q.push(1);
+        q.clear();
+        assert!(readable(&q, 0));
+        assert_eq!(q.pop(), Some(1));
+        assert!(!readable(&q, 0));
+        q.prompt();
+        assert_eq!(q.pop(), None);
+        assert!(!readable(&q, 0), "popping from nothing clears, too");
+    }
+
+    /// A consumer as the channel is one: he listens to the fd, takes some items, has them lie about, and clears
+    /// when he has dealt with all of them. Between the rounds he prompts himself now and then.
+    #[test]
+    fn a_consumer_with_a_backlog_loses_neither_an_item_nor_a_prompt_and_the_fd_tells_the_truth() {
+        const ITEMS: u32 = 100_000;
+        let q = Arc::new(Queue::new().unwrap());
+        let producers: Vec<_> = (0..2)
+            .map(|_| {
+                let q = q.clone();
+                std::thread::spawn(move || {
+                    for i in 0..ITEMS {
+                        q.push(i);
+                        (0..i % 128).for_each(|_| std::hint::spin_loop());
+                    }
+                })
+            })
+            .collect();
+        let (mut backlog, mut count, mut round) = (std::collections::VecDeque::new(), 0, 0_u32);
+        while count < 2 * ITEMS {
+            assert!(readable(&q, 10_000), "stuck at {count} of {}", 2 * ITEMS);
+            backlog.extend((0..round % 5).map_while(|_| q.take()));
+            let dealt_with = backlog.len().min(round as usize % 4);
+            backlog.drain(..dealt_with);
+            count += dealt_with as u32;
+            if backlog.is_empty() {
+                q.clear();
+            }
+            if round % 7 == 0 {
+                q.prompt();
+                assert!(readable(&q, 10_000), "a prompt was lost in round {round}");
+            }
+            round += 1;
+        }
+        producers.into_iter().for_each(|producer| producer.join().unwrap());
+        q.clear();
+        q.clear(); // a loop that was woken by a note that came late
+        assert!(!readable(&q, 0));
+        q.push(0);
+        assert!(readable(&q, 0));
+    }
+
+    #[test]
     fn a_consumer_that_only_listens_to_the_fd_loses_no_item() {
         const ITEMS: u32 = 200_000;
         let q = Arc::new(Queue::new().unwrap());

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use zk_client::{Delivery, Engine, Handle, Queue, Settings, WatchedEvent};
 use zk_proto::connect_string::ConnectString;
 use zk_proto::op::Request;
-use zk_proto::Code;
+use zk_proto::{Code, EventType};
 use zk_testkit::{ClientFrame, Peer};
 
 /// An item of a queue: what was delivered.
@@ -30,10 +30,15 @@ impl Client {
     }
 
     pub(crate) fn on(engine: &Arc<Engine>, hosts: &str) -> Client {
+        Client::with(engine, hosts, |_| ())
+    }
+
+    pub(crate) fn with(engine: &Arc<Engine>, hosts: &str, set: impl FnOnce(&mut Settings)) -> Client {
         let queue = Arc::new(Queue::new().unwrap());
         let mut settings = Settings::new(ConnectString::parse(hosts.as_bytes()).unwrap());
         settings.session_timeout = Duration::from_millis(1_500);
         settings.default_watcher = Some(1);
+        set(&mut settings);
         let handle = Handle::open(engine, settings, queue.clone()).unwrap();
         Client { handle, queue }
     }
@@ -46,14 +51,39 @@ impl Client {
         }
     }
 
-    /// The next event, within ten seconds.
+    /// Waits for the connection, and takes the event that tells of it.
+    pub(crate) fn connected(&self) {
+        let connected = self.handle.wait_connected(Some(Duration::from_secs(20)));
+        self.handle.wait(connected).unwrap();
+        assert_eq!(self.event().1.kind, EventType::SESSION);
+    }
+
+    /// The next event, within ten seconds. Answers before it are passed over.
     pub(crate) fn event(&self) -> (u64, WatchedEvent) {
-        let give_up = Instant::now() + Duration::from_secs(10);
         loop {
-            if let Some(Item(Delivery::Watch { watcher, event })) = self.queue.pop() {
+            if let Delivery::Watch { watcher, event } = self.delivery() {
                 return (watcher, event);
             }
-            assert!(Instant::now() < give_up, "no event within ten seconds");
+        }
+    }
+
+    /// The next answer to what was posted, within ten seconds: its id, and its code.
+    pub(crate) fn answer(&self) -> (u64, Code) {
+        loop {
+            if let Delivery::Completed { id, result } = self.delivery() {
+                return (id, result.map_or_else(|failure| failure.code, |_| Code::OK));
+            }
+        }
+    }
+
+    /// The next delivery, within ten seconds.
+    pub(crate) fn delivery(&self) -> Delivery {
+        let give_up = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(Item(delivery)) = self.queue.pop() {
+                return delivery;
+            }
+            assert!(Instant::now() < give_up, "nothing within ten seconds");
             std::thread::sleep(Duration::from_millis(1));
         }
     }

@@ -3,4 +3,6 @@
 mod blocking;
 mod common;
 mod forking;
+mod held_back;
 mod lifetime;
+mod posted;
