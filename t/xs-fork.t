@@ -98,6 +98,27 @@ subtest 'the channel of a child is its own' => sub {
     ok !readable(), 'and nothing more';
 };
 
+subtest 'a grandchild that uses the handle was never told of the calls that its child had been told of' =>
+  sub {
+    my $listener = IO::Socket::INET->new( Listen => 1, LocalAddr => '127.0.0.1' ) or die "listen: $!\n";
+    my ( $posting, $answers ) = handle( hosts => '127.0.0.1:' . $listener->sockport );
+    my @told;
+    $posting->_get( '/', undef, undef, sub { push @told, $_[0]->code } ) for 1 .. 2;
+    my $use = sub {
+        error_of( sub { $posting->_get('/') } );
+        $answers->_complete(10);
+        return "@told";
+    };
+    is in_child(
+        sub {
+            error_of( sub { $posting->_get('/') } );    # the answers are in the channel and stay there
+            return join ', ', in_child($use), $use->();
+        }
+      ),
+      '-9 -9, -9 -9', 'each process is told once';
+    is $answers->_complete(10), 0, 'the parent has no answers yet';
+  };
+
 subtest 'a fork while the engine is at work does not hang' => sub {
     my $worker = fork // die "fork: $!\n";
     if ( !$worker ) {

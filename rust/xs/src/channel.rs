@@ -9,7 +9,7 @@ use crate::boot::Sub;
 use crate::fork::{close_unused, generation};
 use crate::guard::guarded;
 use crate::perl::{attachable, callback, files, Call, Found, Key, Perl, Sv};
-use crate::posted::{self, Calls};
+use crate::posted::{self, Answer, Calls};
 use crate::thrown::Thrown;
 use crate::values;
 use libperl_sys as sys;
@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::ffi::c_void;
 use std::os::fd::{FromRawFd, OwnedFd, RawFd};
 use std::os::raw::c_int;
+use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::Arc;
 use zk_client::{Delivery, Notify, Queue, WatchedEvent};
@@ -63,8 +64,12 @@ impl Signal {
 pub(crate) struct Channel {
     /// From `Arc::into_raw`: the engine's sessions hold the queue too.
     queue: Cell<*const Queue<Item>>,
-    /// Items that were taken out of the queue and not dealt with yet: they stand before it.
+    /// The item that was looked at and not dealt with yet, in a box; or null. It stands before all others.
+    front: Cell<*mut Item>,
+    /// Items that were taken out of the queue for others' sake; they stand before it. Borrowed with signals
+    /// blocked only, so that no jump leaves it borrowed; how many they are is there for all to see.
     backlog: RefCell<VecDeque<Item>>,
+    waiting: Cell<usize>,
     /// What completions are for.
     calls: Rc<Calls>,
     generation: Cell<u32>,
@@ -85,7 +90,9 @@ impl Channel {
         let fd = queue.as_raw_fd();
         Ok(Channel {
             queue: Cell::new(Arc::into_raw(Arc::new(queue))),
+            front: Cell::new(null_mut()),
             backlog: RefCell::default(),
+            waiting: Cell::new(0),
             calls: Calls::new(),
             generation: Cell::new(generation()),
             session_events: Cell::new(false),
@@ -113,9 +120,11 @@ impl Channel {
                 self.fd.set(fresh.as_raw_fd());
             }
             self.queue.set(Arc::into_raw(Arc::new(fresh)));
-            // Answers to the parent's calls, and events of its sessions.
-            self.backlog.borrow_mut().retain(|item| matches!(item, Item::Scalar(_)));
             self.generation.set(generation());
+            // The others are answers to the parent's calls, and events of its sessions.
+            let kept = std::iter::from_fn(|| self.take_aside());
+            let kept = kept.filter(|item| matches!(item, Item::Scalar(_))).collect();
+            self.with_backlog(|backlog| *backlog = kept);
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
         unsafe { &*self.queue.get() }
@@ -128,52 +137,91 @@ impl Channel {
 
     /// How many items there are.
     fn len(&self) -> usize {
-        self.backlog.borrow().len() + self.queue().len()
+        let queued = self.queue().len(); // which may look at the others, too
+        self.waiting.get() + usize::from(!self.front.get().is_null()) + queued
     }
 
     fn is_empty(&self) -> bool {
-        self.backlog.borrow().is_empty() && self.queue().is_empty()
+        self.len() == 0
     }
 
     /// Takes the oldest item. The descriptor stops being readable with the last one.
-    pub(crate) fn pop(&self) -> Option<Item> {
-        let item = self.backlog.borrow_mut().pop_front();
-        let item = item.or_else(|| self.queue().take());
+    fn pop(&self) -> Option<Item> {
+        let item = self.take();
         self.clear();
         item
     }
 
+    /// Takes the oldest item and leaves the descriptor as it is.
+    fn take(&self) -> Option<Item> {
+        let queue = self.queue();
+        self.take_aside().or_else(|| queue.take())
+    }
+
+    /// Takes the oldest of those that have left the queue.
+    fn take_aside(&self) -> Option<Item> {
+        let front = self.front.replace(null_mut());
+        if !front.is_null() {
+            // SAFETY: from Box::into_raw in `put_back`, and nobody else has it any more.
+            return Some(*unsafe { Box::from_raw(front) });
+        }
+        let mut item = None;
+        if self.waiting.get() == 0 {
+            return item;
+        }
+        let _ = guarded(|| item = self.with_backlog(VecDeque::pop_front));
+        item
+    }
+
+    /// Puts the item back that was just taken.
+    fn put_back(&self, item: Item) {
+        self.front.set(Box::into_raw(Box::new(item)));
+    }
+
     /// Makes the descriptor unreadable if there is nothing.
     fn clear(&self) {
-        if self.backlog.borrow().is_empty() {
-            self.queue().clear();
-        }
-    }
-
-    /// Whether the oldest item is the answer to a posted call.
-    pub(crate) fn is_completion_next(&self) -> bool {
-        let queue = self.queue(); // which may look at the backlog, too
-        let mut backlog = self.backlog.borrow_mut();
-        if backlog.is_empty() {
-            backlog.extend(queue.take());
-        }
-        matches!(backlog.front(), Some(Item::Delivery(Delivery::Completed { .. })))
-    }
-
-    /// Puts an item back in front.
-    fn put_back(&self, item: Item) {
-        self.backlog.borrow_mut().push_front(item);
-        self.queue().prompt();
-    }
-
-    /// Takes those items out that `take` does not give back.
-    pub(crate) fn extract(&self, take: impl FnMut(Item) -> Option<Item>) {
         let queue = self.queue();
-        let mut backlog = self.backlog.borrow_mut();
-        backlog.extend(std::iter::from_fn(|| queue.take()));
-        *backlog = std::mem::take(&mut *backlog).into_iter().filter_map(take).collect();
-        drop(backlog);
+        if self.waiting.get() == 0 && self.front.get().is_null() {
+            queue.clear();
+        }
+    }
+
+    /// Whether the oldest item is the answer to a posted call. It has left the queue then, and the
+    /// descriptor is as it was.
+    pub(crate) fn is_completion_next(&self) -> bool {
+        let Some(item) = self.take() else { return false };
+        let is_completion = matches!(item, Item::Delivery(Delivery::Completed { .. }));
+        self.put_back(item);
+        is_completion
+    }
+
+    /// Takes the oldest item if it is the answer to a posted call.
+    pub(crate) fn next_completion(&self) -> Option<(u64, Answer)> {
+        match self.take()? {
+            Item::Delivery(Delivery::Completed { id, result }) => {
+                self.clear();
+                Some((id, result))
+            }
+            other => {
+                self.put_back(other);
+                None
+            }
+        }
+    }
+
+    /// Takes those items out that `take` does not give back. With signals blocked.
+    pub(crate) fn extract(&self, take: impl FnMut(Item) -> Option<Item>) {
+        let kept: VecDeque<Item> = std::iter::from_fn(|| self.take()).filter_map(take).collect();
+        self.with_backlog(|backlog| *backlog = kept);
         self.clear();
+    }
+
+    /// Works on the backlog, which is not to be used otherwise meanwhile. With signals blocked.
+    fn with_backlog<R>(&self, work: impl FnOnce(&mut VecDeque<Item>) -> R) -> R {
+        let mut backlog = self.backlog.borrow_mut();
+        let result = work(&mut backlog);
+        self.waiting.set(backlog.len());
+        result
     }
 
     /// Whether no file handle of Perl's is left on the descriptor.
@@ -214,7 +262,7 @@ fn freed(channel: Channel, perl: Perl) {
     // SAFETY: the count that `new` or `queue` put there.
     let queue = unsafe { Arc::from_raw(channel.queue.get()) };
     let _ = guarded(|| queue.set_notify(None));
-    while let Some(item) = channel.backlog.borrow_mut().pop_front().or_else(|| queue.take()) {
+    while let Some(item) = channel.take() {
         if let Item::Scalar(QueuedSv(sv)) = item {
             sv.release(perl); // perl keeps what a destructor throws
         }
@@ -349,7 +397,10 @@ fn run(perl: Perl, call: Call, channel: &Channel, limit: usize) -> usize {
     if let Some(object) = perl.argument(call, 0).referent() {
         object.retain().mortal(perl);
     }
-    posted::run(perl, channel, limit)
+    match posted::run(perl, channel, limit) {
+        Ok(ran) => ran,
+        Err(panicked) => Thrown::panic(perl, panicked).throw(perl),
+    }
 }
 
 /// Argument 1 as a number of items.
@@ -364,7 +415,7 @@ callback! {
         let call = perl.enter();
         let channel = own_channel(perl, call, "_complete");
         let limit = limit(perl, call).unwrap_or(1);
-        let ran = run(perl, call, channel, limit);
+        let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
         if ran > 0 {
             channel.calls.flush();
         }

@@ -1,6 +1,6 @@
 //! The handle that a ZooKeeper object owns.
 
-use crate::blocking::Buffers;
+use crate::blocking::{Buffers, Held};
 use crate::engine::ends_soon;
 use crate::fork::generation;
 use crate::guard::{caught, guarded};
@@ -219,6 +219,10 @@ pub(crate) fn part(perl: Perl, object: Sv) {
     if client.is_foreign() || client.posted.get() == 0 {
         return;
     }
+    // A callback may open the object anew, and with that take its client away.
+    let held = Held::open(perl, client, "DESTROY");
     client.close_quietly();
+    let client = &held.frame().client;
     client.calls.part(perl, client);
+    held.close(perl);
 }

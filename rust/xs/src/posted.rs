@@ -4,11 +4,12 @@
 //! comes through the channel, between the events, as a completion with that number; whoever takes it
 //! out of the channel runs the callback. So each is called exactly once, and in the server's order.
 //!
-//! All of it belongs to Perl's thread: the engine never sees a scalar.
+//! All of it belongs to Perl's thread: the engine never sees a scalar. What is borrowed here is borrowed with
+//! signals blocked: a jump out of an unsafe handler would leave it borrowed for ever.
 
 use crate::channel::{Channel, Item};
 use crate::fork::generation;
-use crate::guard::guarded;
+use crate::guard::{guarded, Panicked};
 use crate::handle::Client;
 use crate::perl::{Call, Perl, Sv};
 use crate::results::{self, Out, Shape};
@@ -36,8 +37,6 @@ pub(crate) struct Posted {
     pub(crate) path: Option<usize>,
     /// The path is text.
     pub(crate) is_text: bool,
-    /// Its end is in the queue, and was put there in this process after a fork.
-    pub(crate) disowned: bool,
 }
 
 /// A place in the table. Its number goes with the index into the id, so that an id is never met again.
@@ -53,8 +52,9 @@ const INDEX_BITS: u32 = 32;
 pub(crate) struct Calls {
     slots: RefCell<Vec<Slot>>,
     free: RefCell<Vec<u32>>,
-    /// Clients whose requests are held back.
+    /// Clients whose requests are held back, and whether there are any.
     holding: RefCell<Vec<Rc<Client>>>,
+    is_holding: Cell<bool>,
     /// Answers of a handle that is going: they don't wait for their turn in the channel.
     parting: RefCell<VecDeque<(u64, Answer)>>,
     /// Null when it has gone.
@@ -62,7 +62,7 @@ pub(crate) struct Calls {
     generation: Cell<u32>,
 }
 
-type Answer = Result<Reply, Failure>;
+pub(crate) type Answer = Result<Reply, Failure>;
 
 /// What is on perl's stack, or still to be made of these.
 #[derive(Clone, Copy)]
@@ -79,6 +79,7 @@ impl Calls {
             slots: RefCell::default(),
             free: RefCell::default(),
             holding: RefCell::default(),
+            is_holding: Cell::new(false),
             parting: RefCell::default(),
             channel: Cell::new(std::ptr::null()),
             generation: Cell::new(generation()),
@@ -141,6 +142,7 @@ impl Calls {
     pub(crate) fn hold(&self, client: &Rc<Client>) {
         if !client.holding.replace(true) {
             self.holding.borrow_mut().push(client.clone());
+            self.is_holding.set(true);
             if let Some(channel) = self.channel() {
                 channel.queue().prompt();
             }
@@ -149,27 +151,29 @@ impl Calls {
 
     /// Sends what is held back.
     pub(crate) fn flush(&self) {
-        if self.holding.borrow().is_empty() {
+        if !self.is_holding.replace(false) {
             return;
         }
-        for client in self.holding.take() {
-            client.holding.set(false);
-            if !client.is_foreign() {
-                let _ = guarded(|| client.handle().flush());
+        let _ = guarded(|| {
+            for client in self.holding.take() {
+                client.holding.set(false);
+                if !client.is_foreign() {
+                    client.handle().flush();
+                }
             }
-        }
+        });
     }
 
     /// To be called when a forked child uses what it has inherited: calls of its parent's are answered
-    /// here too, and the answers never come. True if there are any, for once.
+    /// here too, and the answers never come. Each process says so once; what its parent said of its own parent's
+    /// calls was in a queue that is not this one's. True if there are any.
     pub(crate) fn disown_inherited(&self) -> bool {
         if self.generation.replace(generation()) == generation() {
             return false;
         }
         let mut ids = Vec::new();
-        for (index, slot) in self.slots.borrow_mut().iter_mut().enumerate() {
-            if let Some(posted) = slot.posted.as_mut().filter(|p| !p.disowned && p.client.is_foreign()) {
-                posted.disowned = true;
+        for (index, slot) in self.slots.borrow().iter().enumerate() {
+            if slot.posted.as_ref().is_some_and(|p| p.client.is_foreign()) {
                 ids.push((u64::from(slot.serial) << INDEX_BITS) | index as u64);
             }
         }
@@ -183,7 +187,14 @@ impl Calls {
     /// Gives up all calls without a word: the channel is going.
     pub(crate) fn drop_all(&self, perl: Perl) {
         self.channel.set(std::ptr::null());
-        for slot in self.slots.take() {
+        let mut slots = Vec::new();
+        let _ = guarded(|| {
+            slots = self.slots.take();
+            self.free.take();
+            self.holding.take();
+            self.parting.take();
+        });
+        for slot in slots {
             if let Some(posted) = slot.posted {
                 posted.callback.release(perl);
                 if let Some(subject) = posted.subject {
@@ -191,30 +202,33 @@ impl Calls {
                 }
             }
         }
-        self.free.take();
-        self.holding.take();
-        self.parting.take();
     }
 
     /// The handle of this client is going: runs the callbacks of all its calls now. Their exceptions
     /// become warnings.
     pub(crate) fn part(&self, perl: Perl, client: &Client) {
         let _ = guarded(|| self.collect(client));
-        while !self.parting.borrow().is_empty() {
+        loop {
             perl.push_scope();
             perl.save_tmps();
-            if let Some(prepared) = self.next_parting(perl) {
+            let next = guarded(|| self.next_parting(perl));
+            if let Ok(Next::Call(prepared)) = next {
                 finish(perl, prepared, true);
             }
             perl.free_tmps();
             perl.pop_scope();
+            if matches!(next, Ok(Next::Nothing)) {
+                return;
+            }
         }
     }
 
-    #[inline(never)]
-    fn next_parting(&self, perl: Perl) -> Option<Prepared> {
-        let (id, answer) = self.parting.borrow_mut().pop_front()?;
-        prepare(perl, self.take(id)?, answer)
+    fn next_parting(&self, perl: Perl) -> Next {
+        let front = self.parting.borrow_mut().pop_front();
+        match front {
+            None => Next::Nothing,
+            Some((id, answer)) => Next::of(perl, self.take(id), answer),
+        }
     }
 
     /// Moves the answers of one client out of the channel. There is one for each of its calls, for the
@@ -247,36 +261,51 @@ impl Calls {
     }
 }
 
-/// Runs the callbacks of the completions in front of the channel, at most so many; how many. A callback
-/// that dies leaves the rest where it is.
-pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> usize {
-    let mut count = 0;
-    while count < limit && channel.is_completion_next() {
-        count += 1;
+/// What is to be done next.
+#[derive(Clone, Copy)]
+enum Next {
+    /// There is no completion in front.
+    Nothing,
+    /// One that is nobody's any more.
+    Nobody,
+    Call(Prepared),
+}
+
+impl Next {
+    fn of(perl: Perl, posted: Option<Posted>, answer: Answer) -> Next {
+        posted.map_or(Next::Nobody, |posted| Next::Call(prepare(perl, posted, answer)))
+    }
+}
+
+/// Runs the callbacks of the completions in front of the channel, at most so many; how many, or what to
+/// throw. A callback that dies leaves the rest where it is.
+pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> Result<usize, Panicked> {
+    for count in 0..limit {
         perl.push_scope();
         perl.save_tmps();
-        if let Some(prepared) = next(perl, channel) {
+        let next = guarded(|| next(perl, channel));
+        if let Ok(Next::Call(prepared)) = next {
             finish(perl, prepared, false);
         }
         perl.free_tmps();
         perl.pop_scope();
+        if let Next::Nothing = next? {
+            return Ok(count);
+        }
     }
-    count
+    Ok(limit)
 }
 
-#[inline(never)]
-fn next(perl: Perl, channel: &Channel) -> Option<Prepared> {
-    match channel.pop() {
-        Some(Item::Delivery(Delivery::Completed { id, result })) => {
-            prepare(perl, channel.calls().take(id)?, result)
-        }
-        _ => None,
+fn next(perl: Perl, channel: &Channel) -> Next {
+    match channel.next_completion() {
+        Some((id, answer)) => Next::of(perl, channel.calls().take(id), answer),
+        None => Next::Nothing,
     }
 }
 
 /// Makes scalars of an answer. They are fresh and plain, so that nothing of Perl runs before the values
 /// here are gone.
-fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Option<Prepared> {
+fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Prepared {
     let callback = posted.callback.mortal(perl);
     let subject = posted.subject.map(|referent| perl.new_reference(referent).mortal(perl));
     let utf8 = posted.client.utf8;
@@ -291,7 +320,7 @@ fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Option<Prepared> {
             let mut out = Out::of_list(perl, call);
             if results::answer(&mut out, posted.shape, &reply, utf8) {
                 perl.leave(call, out.count());
-                return Some(Prepared::Ready { callback });
+                return Prepared::Ready { callback };
             }
             perl.pop_mark();
             results::unexpected()
@@ -302,7 +331,7 @@ fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Option<Prepared> {
                 perl.push(&[subject]);
             }
             perl.push(&[perl.undef(), perl.undef()]);
-            return Some(Prepared::Ready { callback });
+            return Prepared::Ready { callback };
         }
         Err(failure) => failure,
     };
@@ -321,7 +350,7 @@ fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Option<Prepared> {
     trace::failed(&raise);
     let [op, path, code, detail, maybe_applied] = raise.arguments(perl);
     let at = perl.new_bytes(at).mortal(perl);
-    Some(Prepared::Failed { callback, subject, facts: [at, op, path, code, detail, maybe_applied] })
+    Prepared::Failed { callback, subject, facts: [at, op, path, code, detail, maybe_applied] }
 }
 
 /// Calls. May be left by `longjmp`: `Copy` values only.

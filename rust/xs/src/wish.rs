@@ -1,6 +1,6 @@
 //! What every command takes behind its own arguments: how long it may take, and who is told.
 
-use crate::args::settled;
+use crate::args::argument;
 use crate::blocking::{Buffers, Held};
 use crate::handle::Client;
 use crate::perl::{Call, Perl, Sv};
@@ -22,8 +22,8 @@ pub(crate) struct Wish {
     pub(crate) callback: Option<Callback>,
 }
 
-/// What is called, and with what as its first argument, if anything. The arguments of the XSUB keep both
-/// alive until [`posted`](Callback::posted).
+/// What is called, and with what as its first argument, if anything: temporaries keep both alive until
+/// [`posted`](Callback::posted), whatever Perl code the other arguments run.
 #[derive(Clone, Copy)]
 pub(crate) struct Callback {
     function: Sv,
@@ -37,8 +37,8 @@ impl Wish {
         if call.items <= index {
             return Ok(Wish { within: None, callback: None });
         }
-        let [seconds, function, subject] = [0, 1, 2].map(|n| perl.argument(call, index + n));
-        let seconds = settled(perl, seconds);
+        let seconds = argument(perl, call, index);
+        let [function, subject] = [1, 2].map(|n| perl.argument(call, index + n));
         let within = match values::seconds(perl, "request_timeout", seconds) {
             Ok(Some(Duration::ZERO)) => Err("request_timeout 0 leaves no time for an answer".to_owned()),
             read => read,
@@ -47,8 +47,12 @@ impl Wish {
         if !function.is_reference() {
             return Ok(Wish { within, callback: None });
         }
+        let keep = |sv: Sv| sv.retain().mortal(perl);
+        let own = function.referent().filter(|referent| referent.is_function());
+        let callback =
+            Callback { function: keep(own.unwrap_or(function)), subject: subject.referent().map(keep) };
         note_place(perl, held);
-        Ok(Wish { within, callback: Some(Callback { function, subject: subject.referent() }) })
+        Ok(Wish { within, callback: Some(callback) })
     }
 }
 
@@ -62,9 +66,8 @@ impl Callback {
         shape: Shape,
     ) -> Posted {
         let (words, path, is_text) = buffers.words();
-        let function = self.function.referent().filter(|f| f.is_function());
         Posted {
-            callback: function.unwrap_or(self.function).retain(),
+            callback: self.function.retain(),
             subject: self.subject.map(Sv::retain),
             client: client.clone(),
             op,
@@ -72,7 +75,6 @@ impl Callback {
             words,
             path,
             is_text,
-            disowned: false,
         }
     }
 }
