@@ -97,6 +97,12 @@ use overload '+' => sub { 1 }, fallback => 0;
 package Dies;
 sub DESTROY { die "while it is freed\n" }
 
+package Callable;
+use overload '&{}' => sub {
+    sub { }
+  },
+  fallback => 1;
+
 package Tied;
 sub TIESCALAR { my ( $class, $value ) = @_; return bless [$value], $class }
 sub FETCH     { return ref $_[0][0] ? $_[0][0]->() : $_[0][0] }
