@@ -118,7 +118,10 @@ sub _watched {
 
 sub _future {
     my ( $dispatcher, $method ) = @_;
-    _needs( $method, 'ZooKeeper::Future', 'Future' ) if !$INC{'ZooKeeper/Future.pm'};
+    if ( !$INC{'ZooKeeper/Future.pm'} ) {
+        _needs( $method, 'Future', 'Future' );    # first: of one that has failed perl only says that it did
+        require ZooKeeper::Future;
+    }
     return ZooKeeper::Future::_of($dispatcher);
 }
 
