@@ -1,11 +1,29 @@
 package ZooKeeper::Dispatcher::IOAsync;
 use Moo;
 use IO::Async::Loop;
+use Scalar::Util qw(refaddr);
 extends 'ZooKeeper::Dispatcher::Pipe';
 
 our $VERSION = '0.2.0';
 
 has loop => ( is => 'ro', default => sub { IO::Async::Loop->new } );
+
+# Whether it is the one for the whole program, and what that was in the parent.
+has [qw(_is_the_loop _former_loop)] => ( is => 'rw', init_arg => undef );
+
+# A child that the loop has forked itself (Process, Function) has another one: the descriptors of the parent's are
+# closed, and must not be touched, for their numbers may be anybody's by now. So it is kept, too.
+sub _after_fork {
+    my ($self) = @_;
+    my $is_the_loop = refaddr( $self->loop ) == refaddr( IO::Async::Loop->new );
+    $self->_is_the_loop($is_the_loop) if !$self->_pid;
+    if ( $self->_is_the_loop && !$is_the_loop && $$ != $self->_pid ) {
+        $self->_watch->dismiss if $self->_watch;
+        $self->_former_loop( $self->loop );
+        $self->{loop} = IO::Async::Loop->new;
+    }
+    return $self->SUPER::_after_fork;
+}
 
 sub attach_loop {
     my ($self) = @_;
@@ -57,7 +75,8 @@ method that runs the loop, C<run> or C<loop_once>.
 =head2 loop
 
 The L<IO::Async::Loop>: C<< IO::Async::Loop->new >> if none is given, which is the same
-one for the whole program.
+one for the whole program. In a child that such a loop has forked (L<IO::Async::Process>,
+L<IO::Async::Function>) C<reopen> takes the child's own.
 
     my $dispatcher = ZooKeeper::Dispatcher::IOAsync->new( loop => $loop );
     my $zk         = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => $dispatcher );
