@@ -20,6 +20,13 @@ sub wait {
     return $self->SUPER::wait($seconds);
 }
 
+sub _drive {
+    my ( $self, $future ) = @_;
+    $self->_can_drive;
+    $self->_async->scope_block;    # for the same reason
+    return $self->SUPER::_drive($future);
+}
+
 sub send_event {
     my ( $self, @args ) = @_;
     $self->SUPER::send_event(@args);
