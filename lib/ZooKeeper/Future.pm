@@ -9,6 +9,9 @@ use parent -norequire, 'Future';
 
 our $VERSION = '0.2.0';
 
+# Of what a loop dies of, like a wait within a wait, Carp then names the user's line.
+our @CARP_NOT = qw(Future Future::PP);
+
 # One that is made of another, as "then" does it, has the same dispatcher.
 sub new {
     my ( $proto, @args ) = @_;

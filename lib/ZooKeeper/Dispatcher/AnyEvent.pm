@@ -10,7 +10,7 @@ our $VERSION = '0.2.0';
 my $AGAIN = 0.05;
 
 # A wait within a wait is refused by AnyEvent: Carp then names the user's line.
-our @CARP_NOT = qw(ZooKeeper AnyEvent::CondVar AnyEvent::CondVar::Base);
+our @CARP_NOT = qw(ZooKeeper ZooKeeper::Future AnyEvent::CondVar AnyEvent::CondVar::Base);
 
 sub wait {
     my ( $self, $seconds ) = @_;
