@@ -84,13 +84,14 @@ sub dispatch_event {
 }
 
 sub _next_event {
-    my ($self) = @_;
+    my ($self)  = @_;
     my $channel = $self->{channel};
+    my $room    = delete $self->{_room};    # not for callbacks that poll in their turn
     my $event;
-    while ( defined( $event = $channel->recv( $self->{_room} ) ) ) {
+    while ( defined( $event = $channel->recv($room) ) ) {
         next if ref $event ne 'HASH';
         my $watcher = $event->{watcher} // last;
-        if ( !ref $watcher ) {    # the engine knows numbers
+        if ( !ref $watcher ) {              # the engine knows numbers
             $watcher = $event->{watcher} = $self->{_by_id}{$watcher} // next;
             delete $watcher->{_handle} if $event->{type} != ZOO_SESSION_EVENT;
         }
@@ -151,12 +152,13 @@ sub dispatch_ready {
     my $plain =
       $own && $self->can('dispatch_event') == \&dispatch_event && $self->can('recv_event') == \&recv_event;
     local $self->{_in_callback} = 1;
-    local $self->{_room}        = 1;
+    local $self->{_room};
     while ( $room > 0 && $channel->size ) {
         if ( my $completed = $plain && $channel->_complete($room) ) {
             $room -= $completed;
             next;
         }
+        $self->{_room} = 1;
         if ($plain) {
             my $event = $self->_next_event;
             $self->_hand_over($event) if defined $event;
