@@ -1,0 +1,39 @@
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+
+BEGIN {
+    plan skip_all => 'needs Async::Interrupt (package libasync-interrupt-perl)'
+      if !eval { require Async::Interrupt };
+}
+use AsyncSuite;
+use TestZK;
+use ZooKeeper;
+use ZooKeeper::Dispatcher::Interrupt;
+
+async_suite(
+    class      => 'ZooKeeper::Dispatcher::Interrupt',
+    turn       => sub { select undef, undef, undef, 0.01 },
+    exceptions => 'warn',
+    at_once    => 1,
+);
+
+subtest 'an answer that comes when get is about to wait' => sub {
+    my $zk   = ZooKeeper->new( hosts => test_hosts(), dispatcher => 'Interrupt' );
+    my $look = ZooKeeper::Channel->can('size');
+    $zk->exists('/');
+    my $future = $zk->get_f('/');
+    my $slow;
+    no warnings 'redefine';
+    local *ZooKeeper::Channel::size = sub {
+        my $size = $look->(@_);
+        vec( my $fds = '', $_[0]->_fd, 1 ) = 1;
+        1 while !$slow++ && !$future->is_ready && !select my $readable = $fds, undef, undef, 0.01;
+        return $size;
+    };
+    my $stat = ( deadline 60, sub { $future->get } )[1];
+    is $stat->{version}, 0, 'is not missed';
+};
+
+done_testing;
