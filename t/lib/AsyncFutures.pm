@@ -223,7 +223,7 @@ sub failures {
     my ($stage) = @_;
     my $zk      = $stage->handle;
     my $future  = $zk->get_f('/async-none');
-    my $line    = __LINE__;
+    my $line    = __LINE__ - 1;
     ok !eval { $future->get; 1 }, 'get';
     isa_ok $@, 'ZooKeeper::Error', 'what it dies of';
     my @failure = $future->failure;
