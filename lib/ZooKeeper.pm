@@ -98,7 +98,6 @@ sub close {
     my ($self) = @_;
     $self->_close;
     $self->_drop_watchers;
-    $self->dispatcher->_after_fork;    # a child's loop has something to tell, too
     return;
 }
 

@@ -188,7 +188,6 @@ sub _can_drive {
     $self->{_in_callback}
       and ZooKeeper::Error::_croak( 'a pending future can not be waited for inside a callback:'
           . ' chain what depends on it (then, await)' );
-    $self->_after_fork;
     return;
 }
 
