@@ -1,0 +1,501 @@
+package Chaos;
+use strict;
+use warnings;
+
+use FaultProxy;
+use Faults       qw(open_files);
+use List::Util   qw(shuffle);
+use Scalar::Util qw(blessed);
+use TestZK       qw(wait_for);
+use Time::HiRes  qw(time);
+use ZooKeeper;
+use ZooKeeper::Constants;
+
+# Two sessions with a thousand requests under way, in all forms, while one fault after the other comes over their
+# servers; and an account of every request. The work is done in rounds: faults come, all is healed, every request has
+# to be answered, and what is there has to be what the answers said.
+#
+#     my $chaos = Chaos->new( server => ZooKeeper::Test::Server->new( servers => 3 ), seed => 42 );
+#     $chaos->run(600);
+#     print $chaos->report;
+#     die if $chaos->problems;
+
+my $TIMEOUT_MS     = 4_000;
+my $IN_FLIGHT      = 1_000;
+my $RATE           = 4_000;    # requests a second: a faster client would only show how slow the servers are
+my $NODES          = 16;
+my $FAULTS_A_ROUND = 2;
+
+# Seconds that everything may take after the faults are over, and bytes by which the process may grow after its first
+# rounds. Generous: a request that is forgotten is never answered, and a leak grows with each.
+my $HEALED_WITHIN = 120;
+my $MAY_GROW      = 48 << 20;
+
+# A server has been silent for too long after two thirds of the session timeout.
+my $SILENCE = $TIMEOUT_MS / 1000 * 2 / 3;
+
+# What can come over a server, and for how long.
+my %FAULT = (
+    kill  => [ 1, sub { $_[0]{server}->kill( $_[1] ) }, sub { $_[0]{server}->start( $_[1] ) } ],
+    pause =>
+      [ $SILENCE + 0.7, sub { $_[0]{server}->pause( $_[1] ) }, sub { $_[0]{server}->resume( $_[1] ) } ],
+    'short pause' => [ 0.5, sub { $_[0]{server}->pause( $_[1] ) }, sub { $_[0]{server}->resume( $_[1] ) } ],
+    swallow_requests => [ $SILENCE + 0.7, \&_harm, \&_heal ],
+    swallow_answers  => [ $SILENCE + 0.7, \&_harm, \&_heal ],
+    reset            => [ 0.3,            \&_harm, \&_heal ],
+    cut              => [ 0.3,            \&_harm, \&_heal ],
+);
+
+# How often a request is made of each kind.
+my %OFTEN = (
+    get         => 20,
+    exists      => 10,
+    children    => 5,
+    acl         => 3,
+    multi_read  => 5,
+    set         => 15,
+    create      => 15,
+    delete      => 7,
+    transaction => 10,
+    ensure_path => 3,
+    watch       => 5,
+    cancelled   => 2,
+);
+my @KINDS = map { ($_) x $OFTEN{$_} } sort keys %OFTEN;
+
+my %ALLOWED = map { $_ => 1 } ZCONNECTIONLOSS, ZSESSIONEXPIRED, ZSESSIONMOVED;
+my %WRITES  = map { $_ => 1 } qw(set create delete transaction ensure_path);
+
+sub new {
+    my ( $class, %arg ) = @_;
+    my $self = bless {
+        server => $arg{server},
+        seed   => $arg{seed} // int rand 2**31,
+        say    => $arg{say}  // sub { },
+        number => 0,
+        count  => { map { $_ => 0 } qw(rounds requests answers blocking watches events reopened) },
+        map { $_ => {} } qw(faults codes pending),
+    }, $class;
+    $self->{problems} = [];
+    my $server = $self->{server};
+    $self->{proxy} = FaultProxy->new( map { $server->hosts($_) } 0 .. $server->count - 1 );
+    my $has_mojo = eval { require ZooKeeper::Dispatcher::Mojo; require Mojo::Promise };
+    $self->{forms}      = [ qw(cb f), $has_mojo ? 'p'                 : () ];
+    $self->{dispatcher} = ( $has_mojo ? 'ZooKeeper::Dispatcher::Mojo' : 'ZooKeeper::Dispatcher::Pipe' )->new;
+    require ZooKeeper::Dispatcher::Pipe;
+    my @args = ( hosts => $self->{proxy}->hosts, timeout => $TIMEOUT_MS, dispatcher => $self->{dispatcher} );
+    $self->{handles} = [ map { { zk => ZooKeeper->new(@args), sessions => 1 } } 1 .. 2 ];
+    $_->{zk}->wait_connected(60) for @{ $self->{handles} };
+    return $self;
+}
+
+sub seed     { return $_[0]{seed} }
+sub version  { return $_[0]{server}->version }
+sub problems { return @{ $_[0]{problems} } }
+
+# How many there were of what.
+sub report {
+    my ($self) = @_;
+    my $list = sub {
+        my ($hash) = @_;
+        return join ', ', map { "$_ $hash->{$_}" } sort keys %$hash;
+    };
+    my %size = map { $_ => sprintf '%.1f MB', ( $self->{$_} // 0 ) / 2**20 } qw(settled_size size);
+    return
+        "seed: $self->{seed}\n"
+      . $list->( $self->{count} ) . "\n"
+      . 'faults: '
+      . $list->( $self->{faults} ) . "\n"
+      . 'answers: '
+      . $list->( $self->{codes} ) . "\n"
+      . "memory: $size{settled_size} after the first rounds, $size{size} at the end\n"
+      . join '', map { "PROBLEM: $_\n" } $self->problems;
+}
+
+# Rounds, for so many seconds, but at least one.
+sub run {
+    my ( $self, $seconds ) = @_;
+    local $SIG{__WARN__} = sub { $self->_problem("warning: $_[0]") };
+    srand $self->{seed};
+    my $end = time + $seconds;
+    my @faults;
+    do {
+        push @faults, shuffle sort keys %FAULT if @faults < $FAULTS_A_ROUND;
+        $self->_round( splice @faults, 0, $FAULTS_A_ROUND );
+    } until time > $end || $self->problems;
+    $self->_end;
+    return;
+}
+
+sub _round {
+    my ( $self, @faults ) = @_;
+    my $round = ++$self->{count}{rounds};
+    my $base  = $self->{base} = "/chaos-$$-" . int( 1000 * time );
+    $self->_surely( sub { $_[0]->ensure_path("$base/nodes") } );
+    $self->_surely( sub { $_[0]->ensure_path("$base/made") } );
+    $self->{nodes} = [ map { "$base/nodes/n$_" } 1 .. $NODES ];
+    for my $node ( @{ $self->{nodes} } ) {
+        $self->_surely( sub { $_[0]->ensure_path( $node, value => 'v' ) } );
+    }
+    @{$self}{qw(made watches)} = ( {}, [] );
+
+    $self->_work(0.5);
+    for my $fault (@faults) {
+        my ( $seconds, $harm, $heal ) = @{ $FAULT{$fault} };
+        my ($at) =
+          grep { defined } map { $self->{proxy}->index_of( $_->{zk}->server ) } shuffle @{ $self->{handles} };
+        $at //= 0;
+        $self->{say}->("round $round: $fault of server $at");
+        $self->{faults}{$fault}++;
+        $harm->( $self, $at, $fault );
+        $self->_work( $seconds + rand 0.5 );
+        $heal->( $self, $at, $fault );
+        $self->_work(1);
+    }
+    $self->_drain;
+    $self->_verify if !$self->problems;
+    $self->_tidy_up;
+    $self->_look_at_the_process($round);
+    return;
+}
+
+sub _harm {
+    my ( $self, $at, $fault ) = @_;
+    $self->{proxy}->harm( $fault, $at );
+    return;
+}
+
+sub _heal {
+    my ( $self, $at ) = @_;
+    $self->{proxy}->harm( 'heal', $at );
+    return;
+}
+
+# Asks and asks, for so many seconds.
+sub _work {
+    my ( $self, $seconds ) = @_;
+    my $start = time;
+    my ( $asked, $blocking ) = ( 0, 0 );
+    while ( ( my $passed = time - $start ) < $seconds ) {
+        while ( keys %{ $self->{pending} } < $IN_FLIGHT && $asked <= $RATE * $passed ) {
+            $self->_ask_something;
+            $asked++;
+        }
+        $self->{dispatcher}->run_loop_once(0.01);
+        $self->_reopen_expired;
+        next if $blocking > 2 * $passed;
+        $blocking++;
+        $self->_blocking_call;
+    }
+    return;
+}
+
+sub _ask_something {
+    my ($self) = @_;
+    my $handle = $self->{handles}[ rand @{ $self->{handles} } ];
+    my $kind   = $KINDS[ rand @KINDS ];
+    my $node   = $self->{nodes}[ rand @{ $self->{nodes} } ];
+    my $method = "_ask_$kind";
+    return $self->$method( $handle, $node );
+}
+
+sub _ask_get    { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, get     => [$node] ) }
+sub _ask_exists { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, exists  => [$node] ) }
+sub _ask_acl    { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, get_acl => [$node] ) }
+
+sub _ask_set {
+    my ( $self, $handle, $node ) = @_;
+    return $self->_ask( $handle, set => [ $node, ++$self->{number} ] );
+}
+
+sub _ask_children {
+    my ( $self, $handle ) = @_;
+    return $self->_ask( $handle, get_children => ["$self->{base}/nodes"] );
+}
+
+sub _ask_ensure_path {
+    my ( $self, $handle, $node ) = @_;
+    return $self->_ask( $handle, ensure_path => [ "$node/a" . int( rand 9 ) . '/b' ] );
+}
+
+sub _ask_multi_read {
+    my ( $self, $handle, $node ) = @_;
+    my $reads = $handle->{zk}->multi_read->get($node)->get_children($node);
+    return $self->_ask( $handle, commit => [], object => $reads, kind => 'multi_read' );
+}
+
+# Names that are never used twice: what is there more than once was done more than once.
+sub _ask_create {
+    my ( $self, $handle ) = @_;
+    my $name = ++$self->{number};
+    return $self->_ask(
+        $handle,
+        create => [ "$self->{base}/made/$name-", value => $name, sequential => 1 ],
+        done   => sub { $self->_made( $name, @_ ) }
+    );
+}
+
+sub _ask_transaction {
+    my ( $self, $handle, $node ) = @_;
+    my $name        = ++$self->{number};
+    my $transaction = $handle->{zk}->transaction->create( "$self->{base}/made/$name-", sequential => 1 )
+      ->set( $node => $name );
+    return $self->_ask(
+        $handle,
+        commit => [],
+        object => $transaction,
+        kind   => 'transaction',
+        done   => sub {
+            my ( $error, @results ) = @_;
+            my ($bad) = grep { $_->{type} eq 'error' } @results;
+            $self->_problem("a transaction: $bad->{message}") if $bad;
+            $self->_made( $name, $error, $results[0] && $results[0]{path} );
+        }
+    );
+}
+
+sub _made {
+    my ( $self, $name, $error, $path ) = @_;
+    my $fate = !defined $error ? 'sure' : $error->maybe_applied ? 'maybe' : 'none';
+    $self->{made}{$name} = { fate => $fate, path => $path };
+    push @{ $self->{to_delete} }, $name if $fate eq 'sure';
+    return;
+}
+
+sub _ask_delete {
+    my ( $self, $handle ) = @_;
+    my $made = $self->{made}{ pop @{ $self->{to_delete} } // return };
+    return $self->_ask(
+        $handle,
+        delete => [ $made->{path} ],
+        done   => sub {
+            my ($error) = @_;
+            $made->{fate} = !defined $error ? 'none' : $error->maybe_applied ? 'maybe' : 'sure';
+        }
+    );
+}
+
+sub _ask_watch {
+    my ( $self, $handle, $node ) = @_;
+    my $watch =
+      { fate => 'asked', fired => 0, handle => $handle, session => $handle->{sessions}, node => $node };
+    push @{ $self->{watches} }, $watch;
+    $self->{count}{watches}++;
+    my $form    = $self->{forms}[ rand 2 ];    # what promises call may be called later than the watcher
+    my $watcher = sub {
+        $self->{count}{events}++;
+        $self->_problem("a watcher was called for a request that was $watch->{fate}")
+          if $watch->{fate} ne 'armed';
+        $self->_problem('a watcher was called twice') if $watch->{fired}++;
+    };
+    return $self->_ask(
+        $handle,
+        get  => [ $node, watcher => $watcher ],
+        form => $form,
+        done => sub { $watch->{fate} = defined $_[0] ? 'refused' : 'armed' }
+    );
+}
+
+# Nobody hears of it, and nobody else of its answer.
+sub _ask_cancelled {
+    my ( $self, $handle, $node ) = @_;
+    $handle->{zk}->get_f($node)->on_done( sub { $self->_problem('a future that was cancelled is done') } )
+      ->cancel;
+    return;
+}
+
+sub _ask {
+    my ( $self, $handle, $command, $args, %arg ) = @_;
+    my $object = $arg{object} // $handle->{zk};
+    my $kind   = $arg{kind}   // $command;
+    my $form   = $arg{form}   // $self->{forms}[ rand @{ $self->{forms} } ];
+    my $number = ++$self->{count}{requests};
+    $self->{pending}{$number} = $kind;
+    my $told = sub {
+        my ( $error, @result ) = @_;
+        $self->{count}{answers}++;
+        delete $self->{pending}{$number}        or return $self->_problem("a $kind was answered twice");
+        $self->_check( $handle, $kind, $error ) or return;
+        $arg{done}->( $error, @result ) if $arg{done};
+    };
+    if ( $form eq 'cb' ) {
+        $object->$command( @$args, cb => $told );
+        return;
+    }
+    my $method = "${command}_$form";
+    my $later  = $object->$method(@$args);
+    if ( $form eq 'p' ) {
+        $later->then( sub { $told->( undef, @_ ) }, $told );
+    }
+    else {
+        $later->on_done( sub { $told->( undef, @_ ) } )->on_fail($told);
+    }
+    return;
+}
+
+sub _check {
+    my ( $self, $handle, $kind, $error ) = @_;
+    my $code =
+      !defined $error ? ZOK : blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : undef;
+    if ( !defined $code ) {
+        $self->_problem("a $kind died: $error");
+        return;
+    }
+    $self->{codes}{ zerror($code) }++;
+    return 1                                         if $code == ZOK;
+    $self->{codes}{'of them maybe applied'}++        if $error->maybe_applied;
+    $self->_problem("a $kind: $error")               if !$ALLOWED{$code};
+    $self->_problem("a $kind may have been applied") if $error->maybe_applied && !$WRITES{$kind};
+    $handle->{expired} = 1 if $code == ZSESSIONEXPIRED && $handle->{zk}->is_unrecoverable;
+    return 1;
+}
+
+sub _blocking_call {
+    my ($self) = @_;
+    my $handle = $self->{handles}[ rand @{ $self->{handles} } ];
+    my $node   = $self->{nodes}[ rand @{ $self->{nodes} } ];
+    $self->{count}{blocking}++;
+    my $error = eval { $handle->{zk}->exists($node); 1 } ? undef : $@;
+    $self->_check( $handle, 'exists', $error );
+    return;
+}
+
+# An ensemble without a leader for too long lets sessions expire.
+sub _reopen_expired {
+    my ($self) = @_;
+    for my $handle ( grep { delete $_->{expired} } @{ $self->{handles} } ) {
+        $handle->{zk}->reopen;
+        $handle->{sessions}++;
+        $self->{count}{reopened}++;
+    }
+    return;
+}
+
+sub _drain {
+    my ($self) = @_;
+    my $end = time + $HEALED_WITHIN;
+    while ( %{ $self->{pending} } && time < $end ) {
+        $self->{dispatcher}->run_loop_once(0.05);
+        $self->_reopen_expired;
+    }
+    my @left = sort values %{ $self->{pending} };
+    $self->_problem("never answered: @left") if @left;
+    return;
+}
+
+sub _verify {
+    my ($self) = @_;
+    my %there;
+    my @names = $self->_surely( sub { $_[0]->get_children("$self->{base}/made") } );
+    push @{ $there{ /\A(\d+)-/ ? $1 : $_ } }, $_ for @names;
+    for my $name ( sort keys %{ $self->{made} } ) {
+        my ( $fate, $path ) = @{ $self->{made}{$name} }{qw(fate path)};
+        my @found = @{ delete $there{$name} // [] };
+        $self->_problem("$name was made @{[ scalar @found ]} times: @found") if @found > 1;
+        $self->_problem("$name is not there, but it was acknowledged")       if $fate eq 'sure' && !@found;
+        $self->_problem("$name is there, but it was said not to be")         if $fate eq 'none' && @found;
+        $self->_problem("$path was acknowledged, but is @found")
+          if $fate eq 'sure' && @found && $path !~ m{/\Q$found[0]\E\z};
+    }
+    $self->_problem( 'nobody has asked for ' . join ' ', map { @$_ } values %there ) if %there;
+
+    # Every watch that is armed hears of this change, if it has not heard of another.
+    for my $node ( @{ $self->{nodes} } ) {
+        $self->_surely( sub { $_[0]->set( $node, 'changed' ) } );
+    }
+    my @silent;
+    my $end = time + $HEALED_WITHIN;
+    while (
+        @silent =
+        grep { $_->{fate} eq 'armed' && !$_->{fired} && $_->{session} == $_->{handle}{sessions} }
+        @{ $self->{watches} }
+      )
+    {
+        if ( time > $end ) {
+            $self->_problem( @silent . ' watches were not told of a change: ' . join ' ',
+                map { $_->{node} } @silent );
+            last;
+        }
+        $self->{dispatcher}->run_loop_once(0.05);
+    }
+    my @watchers = $self->{dispatcher}->get_watchers;
+    $self->_problem( @watchers . ' watchers are left' ) if @watchers && !$self->{count}{reopened};
+    return;
+}
+
+# Asks for what has to be done whatever happened before.
+sub _surely {
+    my ( $self, $call ) = @_;
+    my $handle = $self->{handles}[0];
+    my $end    = time + $HEALED_WITHIN;
+    my $error;
+    while ( time < $end ) {
+        my @result;
+        return @result if eval { @result = $call->( $handle->{zk} ); 1 };
+        $error = $@;
+        die $error             if !ref $error || !$ALLOWED{ $error->code };
+        $handle->{expired} = 1 if $error == ZSESSIONEXPIRED;
+        $self->_reopen_expired;
+    }
+    die "nothing can be done any more: $error";
+}
+
+sub _tidy_up {
+    my ($self) = @_;
+    my @paths =
+      map { "$self->{base}/made/$_" } $self->_surely( sub { $_[0]->get_children("$self->{base}/made") } );
+    while ( my @some = splice @paths, 0, 500 ) {
+        my $transaction = $self->{handles}[0]{zk}->transaction;
+        $transaction = $transaction->delete($_) for @some;
+        $self->_surely( sub { $transaction->commit } );
+    }
+    @{$self}{qw(made watches to_delete)} = ( {}, [], [] );
+    return;
+}
+
+# Memory and descriptors, once all is quiet.
+sub _look_at_the_process {
+    my ( $self, $round ) = @_;
+    eval {
+        wait_for {
+            2 == grep { $_->{zk}->is_connected } @{ $self->{handles} }
+        }
+        $HEALED_WITHIN;
+    } or $self->_problem('a session is not connected again');
+    open my $statm, '<', '/proc/self/statm' or die "statm: $!\n";
+    $self->{size} = 4096 * ( split ' ', <$statm> )[1];
+    close $statm;
+    $self->{settled_size} = $self->{size} if $round <= 3;
+    my $grown = $self->{size} - $self->{settled_size};
+    $self->_problem("the process has grown by $grown bytes since its third round") if $grown > $MAY_GROW;
+
+    # A handle has one more from the moment when a call first waits for a connection.
+    my $most = ( $self->{files} //= open_files() ) + @{ $self->{handles} };
+    eval {
+        wait_for { open_files() <= $most } 10;
+    }
+      or $self->_problem(
+        open_files() . " descriptors are open, there were $self->{files} after the first round" );
+    return;
+}
+
+sub _end {
+    my ($self) = @_;
+    $_->{zk}->close for @{ $self->{handles} };
+    $self->{dispatcher}->run_loop_once(0) for 1 .. 100;
+    my $left = $self->{dispatcher}->channel->size;
+    $self->_problem("$left items are left in the channel") if $left;
+    my @watchers = $self->{dispatcher}->get_watchers;
+    $self->_problem( @watchers . ' watchers are left at the end' ) if @watchers;
+    return;
+}
+
+sub _problem {
+    my ( $self, $what ) = @_;
+    chomp $what;
+    $self->{say}->("PROBLEM: $what");
+    push @{ $self->{problems} }, $what if @{ $self->{problems} } < 20;
+    return;
+}
+
+1;
