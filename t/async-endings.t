@@ -12,7 +12,8 @@ use ZooKeeper;
 use ZooKeeper::Constants;
 use ZooKeeper::Dispatcher::Pipe;
 
-my $ALL = Answers->all;
+my $real = test_server();
+my $ALL  = Answers->all;
 
 sub all_told { return Answers->all_told(@_) }
 
@@ -191,6 +192,25 @@ subtest 'the session has expired' => sub {
     my $later = Answers->new->ask_all($zk);
     $later->wait_for_all( $zk->dispatcher );
     all_are( $later, all_told( ZSESSIONEXPIRED, 0 ), 'as is what comes later' );
+    is_deeply [ $zk->get_watchers ], [], 'no watcher is left';
+};
+
+subtest 'a real server ends the session' => sub {
+    my $zk = connect_to( $real, hosts => $real->hosts . '/none', timeout => 10_000 );    # no node is there
+    deadline 60, sub { $zk->wait_connected };
+    my $answers = Answers->new->ask_all($zk);
+    $zk->dispatcher->run_loop_once(1);
+    $answers->ask_all($zk) for 1 .. 10;
+    $real->expire_session( $zk, 60 );
+    $answers->ask_all($zk) for 1 .. 10;
+    $answers->wait_for_all( $zk->dispatcher );
+    ok $answers->is_in_order, 'all are answered, in order';
+    my %allowed = map { $_ => 1 } ZOK, ZCONNECTIONLOSS, ZSESSIONEXPIRED, ZNONODE, ZNODEEXISTS;
+    is_deeply [ grep { !/ (-?\d+)\??\z/ || !$allowed{$1} } $answers->told ], [], 'with what may be, and once';
+    wait_for { $zk->is_unrecoverable } 60, 'the expiry';
+    my $later = Answers->new->ask_all($zk);
+    $later->wait_for_all( $zk->dispatcher );
+    all_are( $later, all_told( ZSESSIONEXPIRED, 0 ), 'later ones are told of the expiry' );
     is_deeply [ $zk->get_watchers ], [], 'no watcher is left';
 };
 

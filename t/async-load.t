@@ -78,7 +78,7 @@ subtest 'a flood of events while the program is busy' => sub {
     my $cb   = sub { $came++ };
     my @grown;
 
-    for my $time ( 1 .. 3 ) {
+    for my $time ( 1 .. 2 ) {
         $came = 0;
         in_turns( $zk, $EVENTS,
             sub { $zk->get( "$base/n" . ( 1 + $_[0] % $NODES ), watcher => $cb, cb => $_[1] ) } );
@@ -94,7 +94,7 @@ subtest 'a flood of events while the program is busy' => sub {
     }
     is_deeply [ $zk->get_watchers ], [], 'no watcher is left';
     cmp_ok $grown[0], '<', 100 << 20,                'they take less than a kilobyte each';
-    cmp_ok $grown[2], '<', $grown[0] + ( 10 << 20 ), 'and not more every time' or diag "@grown";
+    cmp_ok $grown[1], '<', $grown[0] + ( 10 << 20 ), 'and the second time not twice as much' or diag "@grown";
 };
 
 # The answers are longer than the requests, and the server reads on only when they have been taken.

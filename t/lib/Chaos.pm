@@ -3,13 +3,13 @@ use strict;
 use warnings;
 
 use FaultProxy;
-use Faults       qw(open_files);
-use List::Util   qw(shuffle);
-use Scalar::Util qw(blessed);
-use TestZK       qw(wait_for);
-use Time::HiRes  qw(time);
+use Faults          qw(open_files);
+use Module::Runtime qw(use_module);
+use List::Util      qw(shuffle);
+use TestZK          qw(wait_for);
+use Time::HiRes     qw(time);
 use ZooKeeper;
-use ZooKeeper::Constants;
+use parent 'Chaos::Requests';
 
 # Two sessions with a thousand requests under way, in all forms, while one fault after the other comes over their
 # servers; and an account of every request. The work is done in rounds: faults come, all is healed, every request has
@@ -46,26 +46,6 @@ my %FAULT = (
     cut              => [ 0.3,            \&_harm, \&_heal ],
 );
 
-# How often a request is made of each kind.
-my %OFTEN = (
-    get         => 20,
-    exists      => 10,
-    children    => 5,
-    acl         => 3,
-    multi_read  => 5,
-    set         => 15,
-    create      => 15,
-    delete      => 7,
-    transaction => 10,
-    ensure_path => 3,
-    watch       => 5,
-    cancelled   => 2,
-);
-my @KINDS = map { ($_) x $OFTEN{$_} } sort keys %OFTEN;
-
-my %ALLOWED = map { $_ => 1 } ZCONNECTIONLOSS, ZSESSIONEXPIRED, ZSESSIONMOVED;
-my %WRITES  = map { $_ => 1 } qw(set create delete transaction ensure_path);
-
 sub new {
     my ( $class, %arg ) = @_;
     my $self = bless {
@@ -79,16 +59,17 @@ sub new {
     $self->{problems} = [];
     my $server = $self->{server};
     $self->{proxy} = FaultProxy->new( map { $server->hosts($_) } 0 .. $server->count - 1 );
-    my $has_mojo = eval { require ZooKeeper::Dispatcher::Mojo; require Mojo::Promise };
-    $self->{forms}      = [ qw(cb f), $has_mojo ? 'p'                 : () ];
-    $self->{dispatcher} = ( $has_mojo ? 'ZooKeeper::Dispatcher::Mojo' : 'ZooKeeper::Dispatcher::Pipe' )->new;
-    require ZooKeeper::Dispatcher::Pipe;
-    my @args = ( hosts => $self->{proxy}->hosts, timeout => $TIMEOUT_MS, dispatcher => $self->{dispatcher} );
-    $self->{handles} = [ map { { zk => ZooKeeper->new(@args), sessions => 1 } } 1 .. 2 ];
+    my $has_mojo = eval { require Mojo::Promise };
+    my $name     = $self->{loop} = $arg{dispatcher} // ( $has_mojo ? 'Mojo' : 'Pipe' );
+    $self->{forms}      = [ qw(cb f), $name eq 'Mojo' ? 'p' : () ];    # it is that loop which promises need
+    $self->{dispatcher} = use_module("ZooKeeper::Dispatcher::$name")->new;
+    $self->{handles}    = [ map { { zk => $self->_new_handle, sessions => 1 } } 1 .. 2 ];
     $_->{zk}->wait_connected(60) for @{ $self->{handles} };
     return $self;
 }
 
+# Whose loop it is.
+sub loop     { return $_[0]{loop} }
 sub seed     { return $_[0]{seed} }
 sub version  { return $_[0]{server}->version }
 sub problems { return @{ $_[0]{problems} } }
@@ -148,7 +129,9 @@ sub _round {
         $self->{say}->("round $round: $fault of server $at");
         $self->{faults}{$fault}++;
         $harm->( $self, $at, $fault );
-        $self->_work( $seconds + rand 0.5 );
+        $self->_work( rand 0.5 );
+        $self->_guest;
+        $self->_work($seconds);
         $heal->( $self, $at, $fault );
         $self->_work(1);
     }
@@ -156,6 +139,28 @@ sub _round {
     $self->_verify if !$self->problems;
     $self->_tidy_up;
     $self->_look_at_the_process($round);
+    return;
+}
+
+sub _new_handle {
+    my ($self) = @_;
+    return ZooKeeper->new(
+        hosts      => $self->{proxy}->hosts,
+        timeout    => $TIMEOUT_MS,
+        dispatcher => $self->{dispatcher}
+    );
+}
+
+# A handle that goes in the midst of it. Those whom it owes an answer get one at that moment.
+sub _guest {
+    my ($self) = @_;
+    my $guest = { zk => $self->_new_handle, is_guest => 1 };
+    for ( 1 .. 30 ) {
+        my $node = $self->{nodes}[ rand @{ $self->{nodes} } ];
+        $self->$_( $guest, $node ) for qw(_ask_get _ask_set _ask_create _ask_watch);
+    }
+    $self->{dispatcher}->run_loop_once(0.001) for 1 .. rand 3;
+    delete $guest->{zk};
     return;
 }
 
@@ -190,180 +195,10 @@ sub _work {
     return;
 }
 
-sub _ask_something {
-    my ($self) = @_;
-    my $handle = $self->{handles}[ rand @{ $self->{handles} } ];
-    my $kind   = $KINDS[ rand @KINDS ];
-    my $node   = $self->{nodes}[ rand @{ $self->{nodes} } ];
-    my $method = "_ask_$kind";
-    return $self->$method( $handle, $node );
-}
-
-sub _ask_get    { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, get     => [$node] ) }
-sub _ask_exists { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, exists  => [$node] ) }
-sub _ask_acl    { my ( $self, $handle, $node ) = @_; return $self->_ask( $handle, get_acl => [$node] ) }
-
-sub _ask_set {
-    my ( $self, $handle, $node ) = @_;
-    return $self->_ask( $handle, set => [ $node, ++$self->{number} ] );
-}
-
-sub _ask_children {
-    my ( $self, $handle ) = @_;
-    return $self->_ask( $handle, get_children => ["$self->{base}/nodes"] );
-}
-
-sub _ask_ensure_path {
-    my ( $self, $handle, $node ) = @_;
-    return $self->_ask( $handle, ensure_path => [ "$node/a" . int( rand 9 ) . '/b' ] );
-}
-
-sub _ask_multi_read {
-    my ( $self, $handle, $node ) = @_;
-    my $reads = $handle->{zk}->multi_read->get($node)->get_children($node);
-    return $self->_ask( $handle, commit => [], object => $reads, kind => 'multi_read' );
-}
-
-# Names that are never used twice: what is there more than once was done more than once.
-sub _ask_create {
-    my ( $self, $handle ) = @_;
-    my $name = ++$self->{number};
-    return $self->_ask(
-        $handle,
-        create => [ "$self->{base}/made/$name-", value => $name, sequential => 1 ],
-        done   => sub { $self->_made( $name, @_ ) }
-    );
-}
-
-sub _ask_transaction {
-    my ( $self, $handle, $node ) = @_;
-    my $name        = ++$self->{number};
-    my $transaction = $handle->{zk}->transaction->create( "$self->{base}/made/$name-", sequential => 1 )
-      ->set( $node => $name );
-    return $self->_ask(
-        $handle,
-        commit => [],
-        object => $transaction,
-        kind   => 'transaction',
-        done   => sub {
-            my ( $error, @results ) = @_;
-            my ($bad) = grep { $_->{type} eq 'error' } @results;
-            $self->_problem("a transaction: $bad->{message}") if $bad;
-            $self->_made( $name, $error, $results[0] && $results[0]{path} );
-        }
-    );
-}
-
-sub _made {
-    my ( $self, $name, $error, $path ) = @_;
-    my $fate = !defined $error ? 'sure' : $error->maybe_applied ? 'maybe' : 'none';
-    $self->{made}{$name} = { fate => $fate, path => $path };
-    push @{ $self->{to_delete} }, $name if $fate eq 'sure';
-    return;
-}
-
-sub _ask_delete {
-    my ( $self, $handle ) = @_;
-    my $made = $self->{made}{ pop @{ $self->{to_delete} } // return };
-    return $self->_ask(
-        $handle,
-        delete => [ $made->{path} ],
-        done   => sub {
-            my ($error) = @_;
-            $made->{fate} = !defined $error ? 'none' : $error->maybe_applied ? 'maybe' : 'sure';
-        }
-    );
-}
-
-sub _ask_watch {
-    my ( $self, $handle, $node ) = @_;
-    my $watch =
-      { fate => 'asked', fired => 0, handle => $handle, session => $handle->{sessions}, node => $node };
-    push @{ $self->{watches} }, $watch;
-    $self->{count}{watches}++;
-    my $form    = $self->{forms}[ rand 2 ];    # what promises call may be called later than the watcher
-    my $watcher = sub {
-        $self->{count}{events}++;
-        $self->_problem("a watcher was called for a request that was $watch->{fate}")
-          if $watch->{fate} ne 'armed';
-        $self->_problem('a watcher was called twice') if $watch->{fired}++;
-    };
-    return $self->_ask(
-        $handle,
-        get  => [ $node, watcher => $watcher ],
-        form => $form,
-        done => sub { $watch->{fate} = defined $_[0] ? 'refused' : 'armed' }
-    );
-}
-
-# Nobody hears of it, and nobody else of its answer.
-sub _ask_cancelled {
-    my ( $self, $handle, $node ) = @_;
-    $handle->{zk}->get_f($node)->on_done( sub { $self->_problem('a future that was cancelled is done') } )
-      ->cancel;
-    return;
-}
-
-sub _ask {
-    my ( $self, $handle, $command, $args, %arg ) = @_;
-    my $object = $arg{object} // $handle->{zk};
-    my $kind   = $arg{kind}   // $command;
-    my $form   = $arg{form}   // $self->{forms}[ rand @{ $self->{forms} } ];
-    my $number = ++$self->{count}{requests};
-    $self->{pending}{$number} = $kind;
-    my $told = sub {
-        my ( $error, @result ) = @_;
-        $self->{count}{answers}++;
-        delete $self->{pending}{$number}        or return $self->_problem("a $kind was answered twice");
-        $self->_check( $handle, $kind, $error ) or return;
-        $arg{done}->( $error, @result ) if $arg{done};
-    };
-    if ( $form eq 'cb' ) {
-        $object->$command( @$args, cb => $told );
-        return;
-    }
-    my $method = "${command}_$form";
-    my $later  = $object->$method(@$args);
-    if ( $form eq 'p' ) {
-        $later->then( sub { $told->( undef, @_ ) }, $told );
-    }
-    else {
-        $later->on_done( sub { $told->( undef, @_ ) } )->on_fail($told);
-    }
-    return;
-}
-
-sub _check {
-    my ( $self, $handle, $kind, $error ) = @_;
-    my $code =
-      !defined $error ? ZOK : blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : undef;
-    if ( !defined $code ) {
-        $self->_problem("a $kind died: $error");
-        return;
-    }
-    $self->{codes}{ zerror($code) }++;
-    return 1                                         if $code == ZOK;
-    $self->{codes}{'of them maybe applied'}++        if $error->maybe_applied;
-    $self->_problem("a $kind: $error")               if !$ALLOWED{$code};
-    $self->_problem("a $kind may have been applied") if $error->maybe_applied && !$WRITES{$kind};
-    $handle->{expired} = 1 if $code == ZSESSIONEXPIRED && $handle->{zk}->is_unrecoverable;
-    return 1;
-}
-
-sub _blocking_call {
-    my ($self) = @_;
-    my $handle = $self->{handles}[ rand @{ $self->{handles} } ];
-    my $node   = $self->{nodes}[ rand @{ $self->{nodes} } ];
-    $self->{count}{blocking}++;
-    my $error = eval { $handle->{zk}->exists($node); 1 } ? undef : $@;
-    $self->_check( $handle, 'exists', $error );
-    return;
-}
-
 # An ensemble without a leader for too long lets sessions expire.
 sub _reopen_expired {
     my ($self) = @_;
-    for my $handle ( grep { delete $_->{expired} } @{ $self->{handles} } ) {
+    for my $handle ( grep { $_->{zk}->is_unrecoverable } @{ $self->{handles} } ) {
         $handle->{zk}->reopen;
         $handle->{sessions}++;
         $self->{count}{reopened}++;
@@ -407,7 +242,7 @@ sub _verify {
     my $end = time + $HEALED_WITHIN;
     while (
         @silent =
-        grep { $_->{fate} eq 'armed' && !$_->{fired} && $_->{session} == $_->{handle}{sessions} }
+        grep { $_->{fate} eq 'armed' && !$_->{fired} && $_->{session} == ( $_->{handle}{sessions} // -1 ) }
         @{ $self->{watches} }
       )
     {
@@ -417,9 +252,10 @@ sub _verify {
             last;
         }
         $self->{dispatcher}->run_loop_once(0.05);
+        $self->_reopen_expired;
     }
     my @watchers = $self->{dispatcher}->get_watchers;
-    $self->_problem( @watchers . ' watchers are left' ) if @watchers && !$self->{count}{reopened};
+    $self->_problem( @watchers . ' watchers are left' ) if @watchers;
     return;
 }
 
@@ -433,8 +269,7 @@ sub _surely {
         my @result;
         return @result if eval { @result = $call->( $handle->{zk} ); 1 };
         $error = $@;
-        die $error             if !ref $error || !$ALLOWED{ $error->code };
-        $handle->{expired} = 1 if $error == ZSESSIONEXPIRED;
+        die $error if !ref $error || !$self->is_allowed($error);
         $self->_reopen_expired;
     }
     die "nothing can be done any more: $error";
