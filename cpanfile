@@ -67,6 +67,7 @@ on test => sub {
     requires 'IO::Socket::INET';
     requires 'IPC::Open2';
     requires 'JSON::PP';
+    requires 'List::Util';
     requires 'MIME::Base64';
     requires 'Sys::Hostname';
     requires 'Tie::Array';

@@ -171,9 +171,10 @@ sub _own_dispatcher {
 # In a forked child this handle is the parent's, and what becomes of its requests is about to be told here, too. Rust
 # calls this.
 sub _inherited {
-    my ($self) = @_;
-    my $after_fork = $self->dispatcher->can('_after_fork');
-    $self->dispatcher->$after_fork if $after_fork;
+    my ($self)     = @_;
+    my $dispatcher = $self->dispatcher or return;
+    my $after_fork = $dispatcher->can('_after_fork');
+    $dispatcher->$after_fork if $after_fork;
     return;
 }
 

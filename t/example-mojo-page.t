@@ -6,12 +6,13 @@ use lib 't/lib';
 
 BEGIN {
     plan skip_all => 'needs Mojolicious (package libmojolicious-perl)' if !eval { require Test::Mojo };
+    require Mojo::File;
+    require Mojo::IOLoop;
+    require Mojo::JSON;
+    Mojo::JSON->import('decode_json');
 }
 use ExampleProgram;
 use File::Temp ();
-use Mojo::File;
-use Mojo::IOLoop;
-use Mojo::JSON qw(decode_json);
 use TestZK;
 use ZooKeeper;
 use ZooKeeper::Constants;
