@@ -144,12 +144,12 @@ sub waiting {
     my $path    = $stage->node;
     my @log;
     local $SIG{ALRM} = sub {
+        $stage->ask( $zk, $path, sub { push @log, 'future' } );
         $zk->get(
             $path,
             watcher => sub { push @log, 'event' },
             cb      => sub { push @log, "get $_[1]"; $stage->setup->set( $path, 'w' ) }
         );
-        $stage->ask( $zk, $path, sub { push @log, 'future' } );
     };
     Time::HiRes::alarm(0.1);
     is_deeply $zk->wait(30), { type => ZOO_CHANGED_EVENT, state => ZOO_CONNECTED_STATE, path => $path },
