@@ -32,9 +32,8 @@ const READS_AT_ONCE: usize = 16;
 const READ_BUFFER: usize = 64 << 10;
 /// Requests are not held back beyond so many bytes.
 const PACKET: usize = 32 << 10;
-/// Nor do more join those that have been held back for so long: whoever asks on and on, and never flushes,
-/// would keep all of it from a server that takes its time for the first (and put the ping off).
-const HOLD: Duration = Duration::from_millis(10);
+/// Nor for longer than this: the server may take its time for what is under way, and the user for what he does next.
+const HOLD: Duration = Duration::from_millis(2);
 
 /// A caller that does not lead looks again after this time, should a wake-up ever be missed.
 const FOLLOWER_LOOKS_AGAIN: Duration = Duration::from_secs(1);
@@ -239,14 +238,16 @@ impl Core {
 
     // ---- both
 
-    /// As [`settle`](Self::settle), but what there is to write may wait for the next time: if others are
-    /// under way, whose answers will be that time at the latest. True if it does.
+    /// As [`settle`](Self::settle), but what there is to write may wait for a moment, if others are under way,
+    /// whose answers take it along; or if answers lie there that the user has yet to look at, so that he may
+    /// well ask for more. (A server that answers faster than he looks would else get each request by itself.)
+    /// True if it does.
     pub(crate) fn settle_soon(&mut self, now: Time) -> bool {
         if matches!(self.lead, Lead::Kept { .. }) {
             self.lead = Lead::Engine; // nobody comes back for this answer
         }
         let held = self.session.is_connected()
-            && self.session.outstanding() > 1
+            && (self.session.outstanding() > 1 || self.lead == Lead::Engine && self.sink.has_items())
             && self.session.transmit().len() < PACKET
             && self.held_since.is_none_or(|since| now < since + HOLD);
         if !held {
@@ -469,7 +470,10 @@ impl Core {
         let next = match self.lead {
             Lead::Caller(_) => return,
             Lead::Kept { since } => Some(since + KEEP),
-            Lead::Engine => self.next_time(),
+            Lead::Engine => {
+                let flush = self.held_since.map(|since| since + HOLD);
+                self.next_time().into_iter().chain(flush).min()
+            }
         };
         let Some(next) = next else { return };
         if self.scheduled.is_none_or(|t| next < t) {

@@ -156,8 +156,9 @@ impl Handle {
     /// as [`Delivery::Completed`](crate::Delivery::Completed) with `id` (below 2^63), unless this fails.
     ///
     /// True if the request is held back, so that others can go out in the same packet: call
-    /// [`flush`](Self::flush) when there are no more for now. It is not held back for longer than the
-    /// server takes to answer what is under way already, and if nothing is it goes out at once.
+    /// [`flush`](Self::flush) when there are no more for now. It is held back for two milliseconds at most, and
+    /// not for longer than the server takes to answer what is under way already. If nothing is, and the sink
+    /// has no items, it goes out at once.
     ///
     /// # Errors
     /// The session is over, or the request is too long, or too many are in flight. Nothing was sent then,

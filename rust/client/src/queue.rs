@@ -36,6 +36,8 @@ pub trait Sink: Send + Sync {
     fn deliver(&self, delivery: Delivery);
     /// Whether watchers other than the default one are told of session events too.
     fn wants_session_events(&self) -> bool;
+    /// Whether the user has yet to take some. Called with the session's lock held.
+    fn has_items(&self) -> bool;
 }
 
 /// Told of every item that is pushed, on the thread that pushes it. It must not block, nor push.
@@ -212,6 +214,10 @@ impl<T: From<Delivery> + Send> Sink for Queue<T> {
 
     fn wants_session_events(&self) -> bool {
         self.wants_session_events.load(SeqCst)
+    }
+
+    fn has_items(&self) -> bool {
+        !self.is_empty()
     }
 }
 

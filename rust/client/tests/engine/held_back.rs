@@ -3,7 +3,7 @@
 use crate::common::{no_node, Client, GET, SET};
 use std::sync::mpsc::{channel, Receiver, Sender};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use zk_client::{Delivery, Step};
 use zk_proto::op::Request;
 use zk_proto::{opcode, Code};
@@ -174,6 +174,26 @@ fn those_that_have_been_held_back_for_long_go_out_with_the_next() {
     std::thread::sleep(Duration::from_millis(20)); // longer than anything is held back while others come
     post(&client, 3);
     gate.expect(2);
+}
+
+#[test]
+fn while_answers_lie_there_more_may_come_and_is_held_back_for_a_moment_only() {
+    let server = Server::start(|peer, _| {
+        peer.shake_hands(30_000, 7);
+        peer.serve(no_node);
+    });
+    let client = Client::connect(&server.hosts());
+    client.connected();
+    assert!(!post(&client, 1));
+    let give_up = Instant::now() + Duration::from_secs(10);
+    while client.queue.is_empty() {
+        assert!(Instant::now() < give_up);
+        std::thread::yield_now();
+    }
+    assert!(post(&client, 2), "nothing is under way, but the first answer was not looked at");
+    // Nobody flushes, and no answer takes it along.
+    (1..=2).for_each(|id| assert_eq!(client.answer(), (id, Code::NO_NODE)));
+    assert!(!post(&client, 3), "all have been looked at");
 }
 
 #[test]
