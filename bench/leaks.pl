@@ -32,46 +32,63 @@ my $AGAIN = 2;
 
 my ( $calls, $only ) = ( 100_000, '' );
 my $usage = "usage: leaks.pl [--calls N] [--only REGEX]\n";
-GetOptions( 'calls=i' => \$calls, 'only=s' => \$only, help => sub { print $usage; exit } )
+GetOptions(
+    'calls=i' => \$calls,
+    'only=s'  => \$only,
+    help      => sub { print $usage; exit }
+  )
   && !@ARGV
   && $calls >= 100
   or die $usage;
 
 # Fewer writes to the disk make writing many times as fast.
-my $server = ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
-my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
-my $base   = '/leaks';
-my $acl    = ZOO_OPEN_ACL_UNSAFE;
-my $cb     = sub { };
+my $server =
+  ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
+my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+my $base = '/leaks';
+my $acl  = ZOO_OPEN_ACL_UNSAFE;
+my $cb   = sub { };
 my @kept;
 $zk->create( $base, value => 'v' x 100 );
 $zk->create("$base/child-$_") for 1 .. 10;
 
 # Name and code. Whatever is called for its failure has to fail.
 my @KINDS = (
-    [ 'get'                      => sub { my $data = $zk->get($base) } ],
-    [ 'get with stat'            => sub { my ( $data, $stat ) = $zk->get($base) } ],
-    [ 'failed get'               => sub { fails( get => "$base/none" ) } ],
-    [ 'failed get with watcher'  => sub { fails( get => "$base/none", watcher => $cb ) } ],
-    [ 'create and delete'        => sub { $zk->create("$base/x"); $zk->delete("$base/x") } ],
-    [ 'create with arguments'    => \&create_with_arguments ],
-    [ 'failed create'            => sub { fails( create => $base,      value => 'v' ) } ],
-    [ 'refused create'           => sub { fails( create => 'no-slash', value => 'v' ) } ],
-    [ 'failed delete'            => sub { fails( delete => "$base/none" ) } ],
-    [ 'exists'                   => sub { my $stat = $zk->exists($base) } ],
-    [ 'exists of a missing node' => sub { my $stat = $zk->exists("$base/none") } ],
-    [ 'set'                      => sub { my $stat = $zk->set( $base, 'v' x 100 ) } ],
-    [ 'failed set'               => sub { fails( set => $base, 'v', version => 99_999_999 ) } ],
-    [ 'set of a wrong type'      => sub { fails( set => $base, [] ) } ],
-    [ 'get_children'             => sub { my @names = $zk->get_children($base) } ],
-    [ 'get_acl'                  => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
-    [ 'set_acl'                  => sub { $zk->set_acl( $base, $acl ) } ],
-    [ 'failed set_acl'           => sub { fails( set_acl => "$base/none", $acl ) } ],
-    [ 'transaction'              => \&transaction ],
-    [ 'failed transaction'       => \&failed_transaction ],
-    [ 'refused transaction'      => \&refused_transaction ],
-    [ 'watcher called'           => \&watcher_called ],
-    [ 'watcher removed'          => \&watcher_removed ],
+    [ 'get'           => sub { my $data = $zk->get($base) } ],
+    [ 'get with stat' => sub { my ( $data, $stat ) = $zk->get($base) } ],
+    [ 'failed get'    => sub { fails( get => "$base/none" ) } ],
+    [
+        'failed get with watcher' =>
+          sub { fails( get => "$base/none", watcher => $cb ) }
+    ],
+    [
+        'create and delete' =>
+          sub { $zk->create("$base/x"); $zk->delete("$base/x") }
+    ],
+    [ 'create with arguments' => \&create_with_arguments ],
+    [ 'failed create'  => sub { fails( create => $base,      value => 'v' ) } ],
+    [ 'refused create' => sub { fails( create => 'no-slash', value => 'v' ) } ],
+    [ 'failed delete'  => sub { fails( delete => "$base/none" ) } ],
+    [ 'exists'         => sub { my $stat = $zk->exists($base) } ],
+    [
+        'exists of a missing node' =>
+          sub { my $stat = $zk->exists("$base/none") }
+    ],
+    [ 'set' => sub { my $stat = $zk->set( $base, 'v' x 100 ) } ],
+    [
+        'failed set' =>
+          sub { fails( set => $base, 'v', version => 99_999_999 ) }
+    ],
+    [ 'set of a wrong type' => sub { fails( set => $base, [] ) } ],
+    [ 'get_children'        => sub { my @names = $zk->get_children($base) } ],
+    [ 'get_acl' => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
+    [ 'set_acl'             => sub { $zk->set_acl( $base, $acl ) } ],
+    [ 'failed set_acl'      => sub { fails( set_acl => "$base/none", $acl ) } ],
+    [ 'transaction'         => \&transaction ],
+    [ 'failed transaction'  => \&failed_transaction ],
+    [ 'refused transaction' => \&refused_transaction ],
+    [ 'watcher called'      => \&watcher_called ],
+    [ 'watcher removed'     => \&watcher_removed ],
 );
 
 my $in_use = in_use_of_malloc();
@@ -86,7 +103,9 @@ my $seen = measure( sub { push @kept, 'x' x 10 } );
 printf "\nto compare: keeping a string of ten bytes: %.1f\n", $seen->{resident};
 die "but that is more: this measures nothing\n"
   if grep { $_ < 10 } grep { defined } @{$seen}{qw(malloc resident)};
-print @leaks ? "\nLEAKS: " . join( ', ', map { $_->[0] } @leaks ) . "\n" : "\nnothing leaks\n";
+print @leaks
+  ? "\nLEAKS: " . join( ', ', map { $_->[0] } @leaks ) . "\n"
+  : "\nnothing leaks\n";
 exit !!@leaks;
 
 # Measures one kind, prints the result, and says whether nothing is left behind.
@@ -96,12 +115,15 @@ sub is_clean {
     my ( $left, $clean );
     for ( 0 .. $AGAIN ) {
         $left  = measure($code);
-        $clean = !grep { defined && $_ >= $LIMIT } @{$left}{qw(malloc resident descriptors)};
+        $clean = !grep { defined && $_ >= $LIMIT }
+          @{$left}{qw(malloc resident descriptors)};
         last if $clean;
     }
     my @bytes =
-      map { defined ? sprintf( '%.2f', $_ ) =~ s/\A-(?=0.00)//r : '-' } @{$left}{qw(malloc resident)};
-    printf "%-28s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors}, $clean ? '' : '  <-';
+      map { defined ? sprintf( '%.2f', $_ ) =~ s/\A-(?=0.00)//r : '-' }
+      @{$left}{qw(malloc resident)};
+    printf "%-28s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors},
+      $clean ? '' : '  <-';
     return $clean;
 }
 
@@ -141,25 +163,35 @@ sub fails {
 }
 
 sub create_with_arguments {
-    my $path = $zk->create( "$base/x-", value => 'v' x 100, acl => $acl, ephemeral => 1, sequential => 1 );
+    my $path = $zk->create(
+        "$base/x-",
+        value      => 'v' x 100,
+        acl        => $acl,
+        ephemeral  => 1,
+        sequential => 1
+    );
     return $zk->delete( $path, version => 0 );
 }
 
 sub transaction {
     my @results =
-      $zk->transaction->create( "$base/t", value => 'v' )->set( "$base/t" => 'w' )->check( $base, -1 )
-      ->delete("$base/t")->commit;
+      $zk->transaction->create( "$base/t", value => 'v' )
+      ->set( "$base/t" => 'w' )->check( $base, -1 )->delete("$base/t")->commit;
     return $results[3]{type} eq 'delete' || die "the transaction failed\n";
 }
 
 sub failed_transaction {
     my @results = $zk->transaction->set( $base => 'v' )->create($base)->commit;
-    return $results[1]{code} == ZNODEEXISTS || die "the transaction should have failed\n";
+    return $results[1]{code} == ZNODEEXISTS
+      || die "the transaction should have failed\n";
 }
 
 sub refused_transaction {
     die "the transaction should have been refused\n"
-      if eval { $zk->transaction->set( $base => 'v' )->create('no-slash')->commit; 1 };
+      if eval {
+        $zk->transaction->set( $base => 'v' )->create('no-slash')->commit;
+        1;
+      };
     return;
 }
 
@@ -178,7 +210,8 @@ sub watcher_removed {
 
 # Memory that is this process's alone, as the kernel counts it: smaps_rollup is exact, VmRSS is not.
 sub resident {
-    open my $maps, '<', '/proc/self/smaps_rollup' or die "/proc/self/smaps_rollup: $!\n";
+    open my $maps, '<', '/proc/self/smaps_rollup'
+      or die "/proc/self/smaps_rollup: $!\n";
     my ($kb) = map { /^Anonymous:\s+([0-9]+)/ ? $1 : () } readline $maps;
     return 1_024 * $kb;
 }
@@ -192,11 +225,13 @@ sub descriptors {
 sub in_use_of_malloc {
     my $dir     = File::Temp->newdir;
     my $library = "$dir/leaks.so";
-    my $command = join ' ', $Config{cc}, $Config{ccflags}, $Config{optimize}, $Config{cccdlflags}, '-shared',
+    my $command = join ' ', $Config{cc}, $Config{ccflags}, $Config{optimize},
+      $Config{cccdlflags}, '-shared',
       "-I$Config{archlibexp}/CORE", '-o', $library, "$FindBin::Bin/leaks.c";
     my $output = `$command 2>&1`;
     my $handle = $? ? undef : DynaLoader::dl_load_file( $library, 0 );
-    my $symbol = $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
+    my $symbol =
+      $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
     if ( !$symbol ) {
         print "malloc can't be asked (leaks.c does not compile: $output)\n";
         return;

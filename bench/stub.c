@@ -3,8 +3,9 @@
  *     stub PORT
  *
  * Knows the handshake, ping, getData (always the same 100 bytes), exists, setData and
- * closeSession; everything else gets error -6. For measurements only. Ends when
- * its standard input does. */
+ * closeSession; everything else gets error -6. Watches of getData and exists are kept for the connection; setData to
+ * "/fire" fires them all, as changes. getData of "/late" is answered with the next request. For measurements only.
+ * Ends when its standard input does. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,10 +15,16 @@
 #include "wire.h"
 
 enum { EXISTS = 3, GET_DATA = 4, SET_DATA = 5, PING = 11, CLOSE_SESSION = -11, UNIMPLEMENTED = -6 };
-enum { DATA_LENGTH = 100, STAT_LENGTH = 68, OUT_SIZE = 1 << 20, LONGEST_REPLY = 256 };
+enum { DATA_LENGTH = 100, STAT_LENGTH = 68, OUT_SIZE = 1 << 20, LONGEST_REPLY = 512 };
+enum { WATCH_XID = -1, CHANGED = 3, CONNECTED = 3 };
 
 struct client {
     int fd, greeted;
+    /* The request for "/late" that waits for the next one; 0 is nobody's xid. */
+    uint32_t late;
+    /* Paths with their lengths, one behind the other, as they came. */
+    char *watched;
+    size_t watched_length, watched_room;
     size_t have;
     char in[1 << 18];
 };
@@ -58,28 +65,29 @@ static void answer_handshake(void)
     out_end += 41;
 }
 
-/* Returns whether that was the last one. */
-static int answer_request(const char *request)
+static char *start_reply(uint32_t xid, uint64_t reply_zxid, int32_t error)
 {
     char *start = out_end;
-    int32_t op = get32(request + 4);
+    put32(start + 4, xid);
+    put64(start + 8, reply_zxid);
+    put32(start + 16, error);
     out_end += 20;
-    put32(start + 4, get32(request)); /* xid */
-    put64(start + 8, zxid);
-    put32(start + 16, 0);
-    if (op == GET_DATA) {
-        put32(out_end, DATA_LENGTH);
-        memset(out_end + 4, 'x', DATA_LENGTH);
-        out_end += 4 + DATA_LENGTH;
-        add_stat();
-    } else if (op == EXISTS || op == SET_DATA) {
-        zxid += op == SET_DATA;
-        add_stat();
-    } else if (op != PING && op != CLOSE_SESSION) {
-        put32(start + 16, UNIMPLEMENTED);
-    }
+    return start;
+}
+
+static void end_reply(char *start)
+{
     put32(start, out_end - start - 4);
-    return op == CLOSE_SESSION;
+}
+
+static void answer_get(uint32_t xid)
+{
+    char *start = start_reply(xid, zxid, 0);
+    put32(out_end, DATA_LENGTH);
+    memset(out_end + 4, 'x', DATA_LENGTH);
+    out_end += 4 + DATA_LENGTH;
+    add_stat();
+    end_reply(start);
 }
 
 static int flush_to(int fd)
@@ -95,6 +103,80 @@ static int flush_to(int fd)
     return 1;
 }
 
+static int make_room(int fd)
+{
+    return out_end + LONGEST_REPLY <= out + OUT_SIZE || flush_to(fd);
+}
+
+/* path: with its length before it */
+static void keep_watch(struct client *client, const char *path)
+{
+    size_t length = 4 + get32(path);
+    if (client->watched_length + length > client->watched_room) {
+        client->watched_room = 2 * client->watched_room + 4096;
+        client->watched = realloc(client->watched, client->watched_room);
+        if (!client->watched)
+            exit(1);
+    }
+    memcpy(client->watched + client->watched_length, path, length);
+    client->watched_length += length;
+}
+
+/* Returns 0 when the connection is over. */
+static int fire(struct client *client)
+{
+    for (size_t at = 0; at < client->watched_length;) {
+        size_t length = 4 + get32(client->watched + at);
+        if (!make_room(client->fd))
+            return 0;
+        char *start = start_reply(WATCH_XID, -1, 0);
+        put32(out_end, CHANGED);
+        put32(out_end + 4, CONNECTED);
+        memcpy(out_end + 8, client->watched + at, length);
+        out_end += 8 + length;
+        end_reply(start);
+        at += length;
+    }
+    client->watched_length = 0;
+    return make_room(client->fd);
+}
+
+static int is_path(const char *path, const char *other)
+{
+    return get32(path) == strlen(other) && !memcmp(path + 4, other, strlen(other));
+}
+
+/* Returns 0 when the connection is over. */
+static int answer_request(struct client *client, const char *request)
+{
+    uint32_t xid = get32(request);
+    int32_t op = get32(request + 4);
+    const char *path = request + 8;
+    if (client->late)
+        answer_get(client->late);
+    client->late = 0;
+    if ((op == GET_DATA || op == EXISTS) && path[4 + get32(path)])
+        keep_watch(client, path);
+    if (op == GET_DATA) {
+        if (is_path(path, "/late"))
+            client->late = xid;
+        else
+            answer_get(xid);
+        return 1;
+    }
+    if (op == SET_DATA) {
+        zxid++;
+        if (is_path(path, "/fire") && !fire(client))
+            return 0;
+    }
+    int has_stat = op == EXISTS || op == SET_DATA;
+    char *start = start_reply(xid, zxid, has_stat || op == PING || op == CLOSE_SESSION ? 0 : UNIMPLEMENTED);
+    if (has_stat)
+        add_stat();
+    end_reply(start);
+    return op != CLOSE_SESSION;
+}
+
 /* Returns 0 when the connection is over. */
 static int serve(struct client *client)
 {
@@ -103,22 +185,22 @@ static int serve(struct client *client)
         return 0;
     client->have += got;
     size_t at = 0;
-    int last = 0;
+    int open = 1;
     out_end = out;
-    while (!last && client->have - at >= 4 && client->have - at >= get32(client->in + at) + 4) {
+    while (open && client->have - at >= 4 && client->have - at >= get32(client->in + at) + 4) {
         const char *frame = client->in + at;
         at += get32(frame) + 4;
         if (client->greeted)
-            last = answer_request(frame + 4);
+            open = answer_request(client, frame + 4);
         else
             answer_handshake();
         client->greeted = 1;
-        if (out_end + LONGEST_REPLY > out + OUT_SIZE && !flush_to(client->fd))
+        if (!make_room(client->fd))
             return 0;
     }
     memmove(client->in, client->in + at, client->have - at);
     client->have -= at;
-    return flush_to(client->fd) && !last;
+    return flush_to(client->fd) && open;
 }
 
 static void watch(int fd, void *data)
@@ -140,6 +222,13 @@ static void welcome(int listener)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     client->fd = fd;
     watch(fd, client);
+}
+
+static void leave(struct client *client)
+{
+    close(client->fd);
+    free(client->watched);
+    free(client);
 }
 
 int main(int argc, char **argv)
@@ -166,8 +255,7 @@ int main(int argc, char **argv)
             } else if (who == &listener) {
                 welcome(listener);
             } else if (!serve(who)) {
-                close(((struct client *)who)->fd);
-                free(who);
+                leave(who);
             }
         }
     }

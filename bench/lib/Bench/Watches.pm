@@ -1,0 +1,33 @@
+package Bench::Watches;
+use strict;
+use warnings;
+use feature 'current_sub';
+
+use AnyEvent;
+
+# Watches at a stub, by the hundred thousand.
+
+# Sets watches on as many nodes, each with this callback.
+sub set {
+    my ( $zk, $count, $callback ) = @_;
+    my ( $asked, $answered ) = ( 0, 0 );
+    my $done = AE::cv;
+    my $next = sub {
+        die $_[0]   if $_[0];
+        $done->send if @_ && ++$answered == $count;
+        $zk->get( '/watched/' . $asked++, watcher => $callback, cb => __SUB__ )
+          if $asked < $count;
+    };
+    $next->() for 1 .. 1_000;
+    $done->recv;
+    return;
+}
+
+# Has the stub fire all that are set. Does not wait for it.
+sub fire {
+    my ($zk) = @_;
+    $zk->set( '/fire', '', cb => sub { die $_[0] if $_[0] } );
+    return;
+}
+
+1;
