@@ -1,5 +1,6 @@
 #!/usr/bin/perl
-# Bytes that each kind of call leaves behind, after 100,000 of each on a real server. See bench/README.md.
+# Bytes that each kind of call leaves behind, after 100,000 of each on a real server, whether it waits or not. See
+# bench/README.md.
 #
 #     make && perl bench/leaks.pl [--calls N] [--only REGEX]
 use strict;
@@ -16,6 +17,10 @@ BEGIN {
     $top = "$FindBin::Bin/..";
     unshift @INC, "$top/blib/lib", "$top/blib/arch";
 }
+use lib "$FindBin::Bin/lib";
+use Bench qw(build start_stub);
+use Bench::Asynchronous;
+use Bench::Memory;
 use ZooKeeper;
 use ZooKeeper::Constants;
 use ZooKeeper::Test::Server;
@@ -42,12 +47,11 @@ GetOptions(
   or die $usage;
 
 # Fewer writes to the disk make writing many times as fast.
-my $server =
-  ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
-my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
-my $base = '/leaks';
-my $acl  = ZOO_OPEN_ACL_UNSAFE;
-my $cb   = sub { };
+my $server = ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
+my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+my $base   = '/leaks';
+my $acl    = ZOO_OPEN_ACL_UNSAFE;
+my $cb     = sub { };
 my @kept;
 $zk->create( $base, value => 'v' x 100 );
 $zk->create("$base/child-$_") for 1 .. 10;
@@ -58,30 +62,26 @@ my @KINDS = (
     [ 'get with stat' => sub { my ( $data, $stat ) = $zk->get($base) } ],
     [ 'failed get'    => sub { fails( get => "$base/none" ) } ],
     [
-        'failed get with watcher' =>
-          sub { fails( get => "$base/none", watcher => $cb ) }
+        'failed get with watcher' => sub { fails( get => "$base/none", watcher => $cb ) }
     ],
     [
-        'create and delete' =>
-          sub { $zk->create("$base/x"); $zk->delete("$base/x") }
+        'create and delete' => sub { $zk->create("$base/x"); $zk->delete("$base/x") }
     ],
     [ 'create with arguments' => \&create_with_arguments ],
-    [ 'failed create'  => sub { fails( create => $base,      value => 'v' ) } ],
-    [ 'refused create' => sub { fails( create => 'no-slash', value => 'v' ) } ],
-    [ 'failed delete'  => sub { fails( delete => "$base/none" ) } ],
-    [ 'exists'         => sub { my $stat = $zk->exists($base) } ],
+    [ 'failed create'         => sub { fails( create => $base,      value => 'v' ) } ],
+    [ 'refused create'        => sub { fails( create => 'no-slash', value => 'v' ) } ],
+    [ 'failed delete'         => sub { fails( delete => "$base/none" ) } ],
+    [ 'exists'                => sub { my $stat = $zk->exists($base) } ],
     [
-        'exists of a missing node' =>
-          sub { my $stat = $zk->exists("$base/none") }
+        'exists of a missing node' => sub { my $stat = $zk->exists("$base/none") }
     ],
     [ 'set' => sub { my $stat = $zk->set( $base, 'v' x 100 ) } ],
     [
-        'failed set' =>
-          sub { fails( set => $base, 'v', version => 99_999_999 ) }
+        'failed set' => sub { fails( set => $base, 'v', version => 99_999_999 ) }
     ],
     [ 'set of a wrong type' => sub { fails( set => $base, [] ) } ],
     [ 'get_children'        => sub { my @names = $zk->get_children($base) } ],
-    [ 'get_acl' => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
+    [ 'get_acl'             => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
     [ 'set_acl'             => sub { $zk->set_acl( $base, $acl ) } ],
     [ 'failed set_acl'      => sub { fails( set_acl => "$base/none", $acl ) } ],
     [ 'transaction'         => \&transaction ],
@@ -91,11 +91,15 @@ my @KINDS = (
     [ 'watcher removed'     => \&watcher_removed ],
 );
 
+build('stub');
+my $stub = start_stub();
+push @KINDS, Bench::Asynchronous::kinds( $server->hosts, $base, $stub->{hosts} );
+
 my $in_use = in_use_of_malloc();
 $| = 1;
 print
 "$calls calls each, server ${\ $server->version }; bytes per call, and descriptors that were not closed\n\n";
-printf "%-28s%10s%10s%14s\n", 'call', 'malloc', 'resident', 'descriptors';
+printf "%-30s%10s%10s%14s\n", 'call', 'malloc', 'resident', 'descriptors';
 my @leaks = grep { !is_clean(@$_) } grep { $_->[0] =~ /$only/ } @KINDS;
 
 # That a leak would be seen.
@@ -115,15 +119,12 @@ sub is_clean {
     my ( $left, $clean );
     for ( 0 .. $AGAIN ) {
         $left  = measure($code);
-        $clean = !grep { defined && $_ >= $LIMIT }
-          @{$left}{qw(malloc resident descriptors)};
+        $clean = !grep { defined && $_ >= $LIMIT } @{$left}{qw(malloc resident descriptors)};
         last if $clean;
     }
     my @bytes =
-      map { defined ? sprintf( '%.2f', $_ ) =~ s/\A-(?=0.00)//r : '-' }
-      @{$left}{qw(malloc resident)};
-    printf "%-28s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors},
-      $clean ? '' : '  <-';
+      map { defined ? sprintf( '%.2f', $_ ) =~ s/\A-(?=0.00)//r : '-' } @{$left}{qw(malloc resident)};
+    printf "%-30s%10s%10s%14d%s\n", $name, @bytes, $left->{descriptors}, $clean ? '' : '  <-';
     return $clean;
 }
 
@@ -138,7 +139,7 @@ sub measure {
         if ($part) {
             $code->() for 1 .. $each;
         }
-        $resident[$part] = resident();
+        $resident[$part] = Bench::Memory::resident();
         $malloc[$part]   = $in_use->() if $in_use;
     }
     return {
@@ -175,8 +176,8 @@ sub create_with_arguments {
 
 sub transaction {
     my @results =
-      $zk->transaction->create( "$base/t", value => 'v' )
-      ->set( "$base/t" => 'w' )->check( $base, -1 )->delete("$base/t")->commit;
+      $zk->transaction->create( "$base/t", value => 'v' )->set( "$base/t" => 'w' )->check( $base, -1 )
+      ->delete("$base/t")->commit;
     return $results[3]{type} eq 'delete' || die "the transaction failed\n";
 }
 
@@ -208,14 +209,6 @@ sub watcher_removed {
     return $zk->remove_watcher( path => $base );
 }
 
-# Memory that is this process's alone, as the kernel counts it: smaps_rollup is exact, VmRSS is not.
-sub resident {
-    open my $maps, '<', '/proc/self/smaps_rollup'
-      or die "/proc/self/smaps_rollup: $!\n";
-    my ($kb) = map { /^Anonymous:\s+([0-9]+)/ ? $1 : () } readline $maps;
-    return 1_024 * $kb;
-}
-
 sub descriptors {
     opendir my $dir, '/proc/self/fd' or die "/proc/self/fd: $!\n";
     return scalar( () = readdir $dir );
@@ -230,8 +223,7 @@ sub in_use_of_malloc {
       "-I$Config{archlibexp}/CORE", '-o', $library, "$FindBin::Bin/leaks.c";
     my $output = `$command 2>&1`;
     my $handle = $? ? undef : DynaLoader::dl_load_file( $library, 0 );
-    my $symbol =
-      $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
+    my $symbol = $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
     if ( !$symbol ) {
         print "malloc can't be asked (leaks.c does not compile: $output)\n";
         return;

@@ -28,8 +28,7 @@ for my $form (qw(cb f)) {
     my @kib;
     my $reached = sub { push @kib, kib(); return @kib == 1 && $gets };
     Bench::Gets::flow( $zk, $path, $form, 1_000, $gets / 5, $reached );
-    printf "%-9s%8d KiB after %d gets, %d KiB after %d\n", $form, $kib[0],
-      $gets / 5, $kib[1], $gets;
+    printf "%-9s%8d KiB after %d gets, %d KiB after %d\n", $form, $kib[0], $gets / 5, $kib[1], $gets;
 }
 
 for my $flood ( 1, 2 ) {
@@ -42,7 +41,7 @@ for my $flood ( 1, 2 ) {
     my $full = kib();
     $done->recv;
     printf
-"flood %d  %8d KiB before it, %d KiB with %d events (%d bytes each), %d KiB after\n",
+      "flood %d  %8d KiB before it, %d KiB with %d events (%d bytes each), %d KiB after\n",
       $flood, $armed, $full, $events, ( $full - $armed ) * 1_024 / $events,
       kib();
 }

@@ -8,8 +8,7 @@ use FindBin;
 use IO::Socket::INET;
 use Time::HiRes qw(sleep);
 
-our @EXPORT_OK =
-  qw(all_cpus allow build median one_cpu program rounds start_stub);
+our @EXPORT_OK = qw(all_cpus allow build median one_cpu program rounds start_stub);
 
 # What bench/run needs of the system: compiled programs, a stub, CPUs, and rounds.
 
@@ -29,19 +28,15 @@ sub program {
     return -x "$dir/$name" ? "$dir/$name" : ();
 }
 
-# Compiles them. Returns what there is to say of it.
+# Compiles these. Returns what there is to say of it.
 sub build {
+    my @names = @_;
     my @notes;
-    for my $name (qw(floor stub cclient)) {
-        my @libs =
-          $name eq 'cclient' ? qw(-DTHREADED -lzookeeper_mt -lpthread) : ();
-        my @command = (
-            qw(gcc -O2 -Wall -o),    "$dir/$name",
-            "$FindBin::Bin/$name.c", @libs
-        );
+    for my $name (@names) {
+        my @libs    = $name eq 'cclient' ? qw(-DTHREADED -lzookeeper_mt -lpthread) : ();
+        my @command = ( qw(gcc -O2 -Wall -o), "$dir/$name", "$FindBin::Bin/$name.c", @libs );
         if ( $name eq 'cclient' && !-e '/usr/include/zookeeper/zookeeper.h' ) {
-            push @notes,
-              'The C client is left out: install libzookeeper-mt-dev.';
+            push @notes, 'The C client is left out: install libzookeeper-mt-dev.';
             next;
         }
         system(@command) == 0 or die "@command failed\n";

@@ -1,8 +1,13 @@
 package Bench::Clock;
 use strict;
 use warnings;
+no warnings 'once';
 
 use Time::HiRes qw(clock time);    # clock: processor time of all threads
+
+# A program that fails must not hang: EV goes on after an exception, and an answer may never come.
+$EV::DIED = sub { print STDERR $@; exit 1 };
+alarm 300;
 
 # Starts.
 sub new {

@@ -4,6 +4,7 @@ use warnings;
 use feature 'current_sub';
 
 use AnyEvent;
+use Bench::Clock;
 
 # Keeps so many gets in flight, each asked for by the answer to an earlier one: by a callback ("cb") or with a future
 # ("f"). When $mark have been answered calls $reached, which returns the next mark, or
@@ -11,10 +12,10 @@ use AnyEvent;
 sub flow {
     my ( $zk, $path, $form, $window, $mark, $reached ) = @_;
     my $done     = AE::cv;
-    my $answered = -$window;    # the first ones are no answers
+    my $answered = -$window;                                                   # the first ones are no answers
     my $stop     = sub { $mark = $reached->() || 0; $done->send if !$mark };
 
-# Written out in both forms, for one more call per answer would be measured, too.
+    # Written out in both forms, for one more call per answer would be measured, too.
     my %answer = (
         cb => sub {
             die $_[0]                        if $_[0];

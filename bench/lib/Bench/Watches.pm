@@ -4,6 +4,7 @@ use warnings;
 use feature 'current_sub';
 
 use AnyEvent;
+use Bench::Clock;
 
 # Watches at a stub, by the hundred thousand.
 
