@@ -16,7 +16,7 @@ use crate::results::{self, Out, Shape};
 use crate::thrown::Raise;
 use crate::trace;
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 use zk_client::{Delivery, Failure};
 use zk_proto::op::Reply;
@@ -249,12 +249,12 @@ impl Calls {
                 other => Some(other),
             });
         }
-        let answered: Vec<u64> = parting.iter().map(|(id, _)| *id).collect();
+        let answered: HashSet<u64> = parting.iter().map(|(id, _)| *id).collect();
         let slots = self.slots.borrow();
         for (index, slot) in slots.iter().enumerate() {
             let id = (u64::from(slot.serial) << INDEX_BITS) | index as u64;
             let is_own = slot.posted.as_ref().is_some_and(|p| std::ptr::eq(&*p.client, client));
-            if is_own && answered.len() < client.posted.get() && !answered.contains(&id) {
+            if is_own && !answered.contains(&id) {
                 parting.push_back((id, Err(Failure::new(Code::CLOSING))));
             }
         }
