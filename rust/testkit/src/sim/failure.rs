@@ -20,6 +20,7 @@ impl Sim {
                 },
                 Output::State(KeeperState::CONNECTING) => {
                     assert!(u.connected && !u.closing, "a loss of what was not there");
+                    assert!(u.waits.is_empty(), "what waited behind the lost is still there: {:?}", u.waits);
                     u.connected = false;
                     self.counts.bump("losses told");
                     let at = self.time_of(user);
