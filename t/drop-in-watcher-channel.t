@@ -4,7 +4,7 @@ use Test::More;
 use lib 't/lib';
 use DropIn;
 
-use Scalar::Util qw(isweak refaddr weaken);
+use Scalar::Util qw(refaddr weaken);
 use ZooKeeper::Channel;
 use ZooKeeper::Constants;
 use ZooKeeper::Dispatcher;
@@ -20,10 +20,22 @@ sub event {
 
 sub session { return { type => ZOO_SESSION_EVENT, state => ZOO_CONNECTING_STATE, path => '' } }
 
-subtest 'Watcher: a Moo class' => sub {
-    my %args = ( dispatcher => $dispatcher, cb => sub { }, path => '/x', type => 'get' );
-    for my $watcher ( ZooKeeper::Watcher->new(%args), ZooKeeper::Watcher->new( {%args} ) ) {
-        isa_ok $watcher, 'Moo::Object';
+# As a program of the older module's days may have one.
+{
+
+    package My::Watcher;
+    use Moo;
+    extends 'ZooKeeper::Watcher';
+    has color => ( is => 'ro', default => 'red' );
+    around process => sub { my ( $orig, $self, @event ) = @_; $self->$orig(@event) };
+}
+
+subtest 'Watcher: a class, which Moo can make others of' => sub {
+    my %args  = ( dispatcher => $dispatcher, cb => sub { }, path => '/x', type => 'get' );
+    my $moose = My::Watcher->new(%args);
+    is $moose->color, 'red', 'an attribute of a subclass';
+    for my $watcher ( ZooKeeper::Watcher->new(%args), ZooKeeper::Watcher->new( {%args} ), $moose ) {
+        isa_ok $watcher, 'ZooKeeper::Watcher';
         is_deeply {
             map { $_ => $watcher->$_ } keys %args
         }, \%args, 'arguments as a list or one hash ref';
@@ -39,7 +51,6 @@ subtest 'Watcher: dispatcher (weak)' => sub {
     my $own     = ZooKeeper::Dispatcher->new;
     my $watcher = $own->create_watcher( '/x', sub { }, type => 'get' );
     is $watcher->dispatcher, $own, 'the dispatcher';
-    ok isweak( $watcher->{dispatcher} ), 'is held weakly';
     undef $own;
     is $watcher->dispatcher, undef, 'and may go';
     is thrown { $watcher->trigger( '/x', ZOO_CONNECTED_STATE, ZOO_CHANGED_EVENT ) }, undef,
