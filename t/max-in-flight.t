@@ -19,16 +19,26 @@ use ZooKeeper::Constants;
 my $MAX = 5;
 
 # Answers a request only when no other one comes for a moment, so that it has as many as the client lets go at once.
-# Notes how many it had of them whenever there was one more than ever.
+# Notes how many it had of them whenever there was one more than ever. With hold => 1 it answers $MAX of them whenever
+# the function that is returned is called.
 sub counting_server {
-    return FakeZK->new(
+    my (%arg) = @_;
+    pipe my $read, my $write or die "pipe: $!\n";
+    my $server = FakeZK->new(
         sub {
             my ($connection) = @_;
             $connection->handshake(60_000) or return;
             my $select = IO::Select->new( $connection->{socket} );
-            my ( $most, @unanswered ) = (0);
+            my ( $most, $may_answer, @unanswered ) = ( 0, 0 );
+            $select->add($read) if $arg{hold};
             while (1) {
-                if ( @unanswered && !$select->can_read(0.05) ) {
+                my @ready = $select->can_read( @unanswered && ( $may_answer || !$arg{hold} ) ? 0.05 : undef );
+                if ( grep { $_ == $read } @ready ) {
+                    $may_answer += $MAX * sysread $read, my $bytes, 1;
+                    next;
+                }
+                if ( !@ready ) {
+                    $may_answer--;
                     $connection->send_frame( pack 'l> q> l>', shift @unanswered, 1, ZNONODE );
                     next;
                 }
@@ -42,6 +52,7 @@ sub counting_server {
             }
         }
     );
+    return ( $server, sub { syswrite $write, '.' } );
 }
 
 # Answers nothing but pings until it is told to reset the connection; the next one gets all answers.
@@ -81,13 +92,14 @@ sub error_of {
 }
 
 subtest 'requests that nobody waits for' => sub {
-    my $server = counting_server();
-    my $zk     = connect_to($server);
+    my ( $server, $go ) = counting_server( hold => 1 );
+    my $zk = connect_to($server);
     deadline 60, sub { $zk->wait_connected };
     for my $round ( 1 .. 2 ) {
         my $answers = Answers->new;
         $answers->ask( $zk, delete => '/x' ) for 1 .. 4 * $MAX;
         is $answers->answered, 0, 'nothing is answered at the call';
+        $go->();
         $answers->wait_for_all( $zk->dispatcher );
         my @told = $answers->told;
         is_deeply [ @told[ 0 .. $MAX - 1 ] ], [ ( 'delete ' . ZNONODE ) x $MAX ], "$MAX are asked";
@@ -98,6 +110,7 @@ subtest 'requests that nobody waits for' => sub {
         like "$refused", qr{\AError deleting node '/x': .*max_in_flight}, 'the error names the limit';
     }
     my $all = Answers->new->ask_all($zk);
+    $go->();
     $all->wait_for_all( $zk->dispatcher );
     is scalar( grep { $_ && $_ == ZTHROTTLEDOP } $all->errors ), Answers->all - $MAX,
       'so it is with all commands and forms';
@@ -106,8 +119,8 @@ subtest 'requests that nobody waits for' => sub {
 };
 
 subtest 'calls that wait' => sub {
-    my $server = counting_server();
-    my $zk     = connect_to($server);
+    my ($server) = counting_server();
+    my $zk = connect_to($server);
     deadline 60, sub { $zk->wait_connected };
     my $answers = Answers->new;
     $answers->ask( $zk, get => '/x' ) for 1 .. $MAX;
@@ -121,8 +134,8 @@ subtest 'calls that wait' => sub {
 };
 
 subtest 'calls in handlers of signals' => sub {
-    my $server = counting_server();
-    my $zk     = connect_to( $server, max_in_flight => 1 );
+    my ($server) = counting_server();
+    my $zk = connect_to( $server, max_in_flight => 1 );
     deadline 60, sub { $zk->wait_connected };
     my ( @told, @answers );
     local $SIG{ALRM} = sub {

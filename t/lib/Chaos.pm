@@ -118,6 +118,9 @@ sub _round {
     for my $node ( @{ $self->{nodes} } ) {
         $self->_surely( sub { $_[0]->ensure_path( $node, value => 'v' ) } );
     }
+
+# A server may be behind the others, and serve reads of that time, but not to a session that has written since.
+    $self->_surely( sub { $_[0]->set( $self->{nodes}[0] => 'v' ) }, $_ ) for @{ $self->{handles} };
     @{$self}{qw(made watches)} = ( {}, [] );
 
     $self->_work(0.5);
@@ -220,6 +223,12 @@ sub _drain {
 
 sub _verify {
     my ($self) = @_;
+
+    # Every watch that is armed hears of this change, if it has not heard of another. And what this session
+    # reads after what it has written is not older than what the other one was told.
+    for my $node ( @{ $self->{nodes} } ) {
+        $self->_surely( sub { $_[0]->set( $node, 'changed' ) } );
+    }
     my %there;
     my @names = $self->_surely( sub { $_[0]->get_children("$self->{base}/made") } );
     push @{ $there{ /\A(\d+)-/ ? $1 : $_ } }, $_ for @names;
@@ -234,10 +243,6 @@ sub _verify {
     }
     $self->_problem( 'nobody has asked for ' . join ' ', map { @$_ } values %there ) if %there;
 
-    # Every watch that is armed hears of this change, if it has not heard of another.
-    for my $node ( @{ $self->{nodes} } ) {
-        $self->_surely( sub { $_[0]->set( $node, 'changed' ) } );
-    }
     my @silent;
     my $end = time + $HEALED_WITHIN;
     while (
@@ -261,9 +266,9 @@ sub _verify {
 
 # Asks for what has to be done whatever happened before.
 sub _surely {
-    my ( $self, $call ) = @_;
-    my $handle = $self->{handles}[0];
-    my $end    = time + $HEALED_WITHIN;
+    my ( $self, $call, $handle ) = @_;
+    $handle //= $self->{handles}[0];
+    my $end = time + $HEALED_WITHIN;
     my $error;
     while ( time < $end ) {
         my @result;
