@@ -20,20 +20,25 @@ async_suite(
 );
 
 subtest 'an answer that comes when get is about to wait' => sub {
-    my $zk   = ZooKeeper->new( hosts => test_hosts(), dispatcher => 'Interrupt' );
-    my $look = ZooKeeper::Channel->can('size');
+    my $server = test_server();
+    my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Interrupt' );
+    my $look   = ZooKeeper::Channel->can('size');
     $zk->exists('/');
+    $server->pause;
     my $future = $zk->get_f('/');
-    my $slow;
+    my $looks  = 0;
     no warnings 'redefine';
     local *ZooKeeper::Channel::size = sub {
         my $size = $look->(@_);
+        return $size if $looks++;
+        $server->resume;
         vec( my $fds = '', $_[0]->_fd, 1 ) = 1;
-        1 while !$slow++ && !$future->is_ready && !select my $readable = $fds, undef, undef, 0.01;
+        1 while !$future->is_ready && !select my $readable = $fds, undef, undef, 0.01;
         return $size;
     };
     my $stat = ( deadline 60, sub { $future->get } )[1];
     is $stat->{version}, 0, 'is not missed';
+    cmp_ok $looks, '>', 0, 'it was about to wait';
 };
 
 done_testing;
