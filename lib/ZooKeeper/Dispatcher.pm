@@ -15,33 +15,37 @@ our $VERSION = '0.2.0';
 my $BATCH = 256;
 
 has channel     => ( is => 'ro', default => sub { ZooKeeper::Channel->new } );
-has watchers    => ( is => 'ro', default => sub { {} } );
-has dispatch_cb => ( is => 'rw', lazy    => 1, builder => '_build_dispatch_cb' );
+has watchers    => ( is => 'lazy' );
+has dispatch_cb => ( is => 'rw', lazy => 1, builder => '_build_dispatch_cb' );
 has ignore_session_events => (
     is      => 'rw',
     default => 1,
     trigger => sub { $_[0]->channel->_session_events( $_[1] ? 0 : 1 ) },
 );
 
-# Whom an event of the engine's is for: id => watcher.
+# All that are not done, id => watcher: whom an event of the engine's is for. "watchers" is made of it when somebody
+# asks, and kept up to date from then on; most programs never do, and it costs more than all the rest.
 has _by_id => ( is => 'ro', init_arg => undef, default => sub { {} } );
 
 sub create_watcher {
     my ( $self, $path, $cb, %arg ) = @_;
     is_callable($cb) or ZooKeeper::Error::_croak('create_watcher: the callback must be a code reference');
     my $watcher = ZooKeeper::Watcher->new( %arg, dispatcher => $self, path => $path, cb => $cb );
-    $self->{watchers}{ $path // '' }{ $watcher->{type} }{ refaddr $watcher } = $watcher;
     $self->{_by_id}{ $watcher->{id} } = $watcher;
+    _index( $self->{watchers}, $watcher ) if $self->{watchers};
     return $watcher;
 }
 
 sub get_watchers {
     my ( $self, %arg )  = @_;
     my ( $path, $type ) = @arg{qw(path type)};
-    my $all   = $self->watchers;
-    my @types = defined $path ? $all->{$path} // () : values %$all;
-    my @same  = map  { defined $type ? $_->{$type} // () : values %$_ } @types;
-    my @found = sort { $a->id <=> $b->id } map { values %$_ } @same;
+    my @found = values %{ $self->{_by_id} };
+    if ( defined $path || defined $type ) {
+        my $all   = $self->watchers;
+        my @types = defined $path ? $all->{$path} // () : values %$all;
+        @found = map { values %$_ } map { defined $type ? $_->{$type} // () : values %$_ } @types;
+    }
+    @found = sort { $a->id <=> $b->id } @found;
     return @found;
 }
 
@@ -55,19 +59,30 @@ sub remove_watcher {
 # Events come by the hundred thousand: here and below attributes are read where they are.
 sub _remove {
     my ( $self, $watcher ) = @_;
-    my ( $path, $type )    = @{$watcher}{qw(path type)};
-    $path //= '';
-    if ( my $types = $self->{watchers}{$path} ) {
-        my $same = $types->{$type};
-        delete $same->{ refaddr $watcher};
-        if ( !%$same ) {
-            delete $types->{$type};
-            delete $self->{watchers}{$path} if !%$types;
+    delete $self->{_by_id}{ $watcher->{id} };
+    if ( my $all = $self->{watchers} ) {
+        my ( $path, $type ) = ( $watcher->{path} // '', $watcher->{type} );
+        if ( my $types = $all->{$path} ) {
+            delete $types->{$type}{ refaddr $watcher};
+            delete $types->{$type} if !%{ $types->{$type} };
+            delete $all->{$path}   if !%$types;
         }
     }
-    delete $self->{_by_id}{ $watcher->{id} };
     $watcher->_forget;
     return;
+}
+
+sub _index {
+    my ( $all, $watcher ) = @_;
+    $all->{ $watcher->{path} // '' }{ $watcher->{type} }{ refaddr $watcher } = $watcher;
+    return;
+}
+
+sub _build_watchers {
+    my ($self) = @_;
+    my %all;
+    _index( \%all, $_ ) for values %{ $self->{_by_id} };
+    return \%all;
 }
 
 sub recv_event {
