@@ -41,4 +41,23 @@ subtest 'an answer that comes when get is about to wait' => sub {
     cmp_ok $looks, '>', 0, 'it was about to wait';
 };
 
+subtest 'futures that are made of others while the answer comes' => sub {
+    my $server = test_server();
+    my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Interrupt' );
+    my ( $rounds, $called, $x ) = ( 1_500, 0, 0 );
+    my $pause = sub { $x++ for 1 .. rand 5_000 };    # so that it comes at any of their lines
+    my $ready = 0;
+    deadline 120, sub {
+        for ( 1 .. $rounds ) {
+            my $first = $zk->exists_f('/');
+            $pause->();
+            my $then = $first->then_done('then')->on_ready( sub { $called++ } );
+            my @both = map { $zk->exists_f('/') } 1 .. 2;
+            $pause->();
+            $ready++ if $then->get eq 'then' && Future->needs_all(@both)->get;
+        }
+    };
+    is_deeply [ $ready, $called ], [ $rounds, $rounds ], 'are ready, all of them';
+};
+
 done_testing;

@@ -12,8 +12,7 @@ use AsyncSuite;
 use DispatcherSuite;
 use ZooKeeper::Dispatcher::IOAsync;
 
-# In a forked child this loop never hears again of what it had watched before, until the dispatcher is told.
-async_suite( ioasync_driver(), deaf => 1 );
+async_suite( ioasync_driver() );
 isa_ok( IO::Async::Loop->new, 'IO::Async::Loop::Epoll' );
 
 done_testing;

@@ -14,6 +14,9 @@ our $VERSION = '0.2.0';
 # readable.
 my $BATCH = 256;
 
+# Dispatchers without a loop whose futures somebody has, held weakly.
+my %with_futures;
+
 has channel     => ( is => 'ro', default => sub { ZooKeeper::Channel->new } );
 has watchers    => ( is => 'lazy' );
 has dispatch_cb => ( is => 'rw', lazy => 1, builder => '_build_dispatch_cb' );
@@ -191,8 +194,36 @@ sub dispatch_ready {
 sub _drive {
     my ( $self, $future ) = @_;
     $self->_can_drive;
-    $self->run_loop_once until $future->is_ready;
+    while ( !$future->is_ready ) {
+        my @all = $self->_has_loop ? () : grep { defined } values %with_futures;
+        @all > 1 ? _run_all_once(@all) : $self->run_loop_once;
+    }
     return;
+}
+
+# A future may be made of those of several handles. Without a loop that brings them together it is done here.
+sub _makes_futures {
+    my ($self) = @_;
+    $self->{_makes_futures} = 1;
+    weaken( $with_futures{ refaddr $self} = $self ) if !$self->_has_loop;
+    return;
+}
+
+sub _run_all_once {
+    my (@dispatchers) = @_;
+    my $fds = '';
+    for my $dispatcher (@dispatchers) {
+        my $channel = $dispatcher->channel;
+        return $dispatcher->dispatch_ready if $channel->size;
+        vec( $fds, $channel->_fd, 1 ) = 1;
+    }
+    select $fds, undef, undef, undef;
+    return;
+}
+
+sub _has_loop {
+    my ($self) = @_;
+    return $self->can('run_loop_once') != \&run_loop_once;
 }
 
 # In a callback others have to wait until it returns, and with them what the future waits for.
@@ -220,6 +251,15 @@ sub run_loop_once {
 
 # For a dispatcher whose loop has to be told of a fork.
 sub _after_fork { return }
+
+sub DEMOLISH {
+    my ($self) = @_;
+    delete $with_futures{ refaddr $self} if $self->{_makes_futures};
+    return;
+}
+
+# Another thread has copies that nobody feeds.
+sub CLONE { %with_futures = (); return }
 
 # Loops call it without arguments, and dispatchers of other people's look at what it returns.
 sub _build_dispatch_cb {

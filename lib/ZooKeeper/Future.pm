@@ -35,6 +35,7 @@ sub await {
 # A pending one, for what this dispatcher will bring.
 sub _of {
     my ($dispatcher) = @_;
+    $dispatcher->_makes_futures if !$dispatcher->{_makes_futures};
     my $where = $dispatcher->{_weakly} // ZooKeeper::Watcher::_weakly($dispatcher);
     return __PACKAGE__->SUPER::new->set_udata( zookeeper => $where );    # it has what becomes of the future
 }

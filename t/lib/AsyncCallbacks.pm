@@ -84,7 +84,7 @@ sub exceptions {
             $zk->get( $path, watcher => sub { }, cb => sub { die $thrown } );
         },
     );
-    delete @dies{qw(future failing)} if !$stage->has_loop;
+    delete @dies{qw(future failing)} if !$stage->has_loop;    # one that is ready by now calls at once
     for my $kind ( sort keys %dies ) {
         for ( "oops $kind\n", { object => $kind } ) {
             $thrown = $_;

@@ -227,8 +227,6 @@ sub forked {
     for my $use ( sort keys %uses ) {
         my @said = in_child {
             $uses{$use}->();
-            $zk->close
-              if $stage->driver->{deaf} && $use ne 'reopen';   # its loop does not hear of anything in a child
             my $all = $stage->until( sub { @$answers >= @KINDS && $future->is_ready } );
             $stage->turn;
             my $own = $use eq 'reopen' ? deadline( 60, sub { $zk->get_f($path)->get } ) : 'v';

@@ -95,12 +95,10 @@ sub exceptions_of {
     return @said;
 }
 
-# Asks for a node's data, by a future if possible: one that an interrupt settles in the middle of a method of Future's
-# would be lost.
+# Asks for a node's data, by a future.
 sub ask {
     my ( $self, $zk, $path, $cb ) = @_;
-    return $zk->get_f($path)->on_done($cb) if $self->has_loop;
-    return $zk->get( $path, cb => sub { shift; $cb->(@_) } );
+    return $zk->get_f($path)->on_done($cb);
 }
 
 # Whether the descriptor says that there is something.

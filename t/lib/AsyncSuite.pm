@@ -17,7 +17,6 @@ our @EXPORT = qw(async_suite);
 # them, where
 #   turn     is called with an array ref of weak references to the dispatchers
 #   polls    the program looks itself whether there is something
-#   deaf     the loop of a forked child does not hear of what it had watched before the fork
 sub async_suite {
     my (%driver) = @_;
     my $stage = AsyncStage->new(%driver);

@@ -66,7 +66,14 @@ sub DEMOLISH {
 sub _build__async {
     my ($self) = @_;
     weaken($self);
-    return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => sub { $self->dispatch_ready if $self } );
+    my $cb = sub {
+        $self or return;
+
+    # Between two lines of Future's own nothing must be settled: what they saw first would not be so any more.
+        return $self->channel->_signal_later if caller =~ /\A(?:ZooKeeper::)?Future\b/;
+        $self->dispatch_ready;
+    };
+    return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => $cb );
 }
 
 # Another thread must not get a copy: it would free what is not its own.

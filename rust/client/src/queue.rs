@@ -114,6 +114,11 @@ impl<T: Send> Queue<T> {
         // Cannot fail: this queue owns a receiver.
         let _ = self.sender.send(item);
         self.wake();
+        self.notify();
+    }
+
+    /// Tells whoever is told of items, as if one had come.
+    pub fn notify(&self) {
         if self.notifies.load(SeqCst) {
             if let Some(Notify(told)) = &*self.notify.lock().unwrap_or_else(PoisonError::into_inner) {
                 told();

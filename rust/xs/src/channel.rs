@@ -21,6 +21,7 @@ use std::os::raw::c_int;
 use std::ptr::null_mut;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 use zk_client::{Delivery, Notify, Queue, WatchedEvent};
 
 /// What a queue carries.
@@ -282,6 +283,7 @@ pub(crate) const SUBS: &[Sub] = &[
     (c"ZooKeeper::Channel::_clear", Some(clear)),
     (c"ZooKeeper::Channel::_session_events", Some(session_events)),
     (c"ZooKeeper::Channel::_signal", Some(signal)),
+    (c"ZooKeeper::Channel::_signal_later", Some(signal_later)),
     (c"ZooKeeper::Channel::_share", Some(share)),
 ];
 
@@ -510,6 +512,32 @@ callback! {
             let queue = channel.queue();
             channel.signal.set(signal);
             let _ = guarded(|| queue.set_notify(signal.map(Signal::notify)));
+        }
+        perl.leave(call, 0);
+    }
+}
+
+/// How much later. What could not be interrupted is a few lines of Perl.
+const LATER: Duration = Duration::from_millis(1);
+
+callback! {
+    /// `$channel->_signal_later`: signals again, in a moment, as if an item came. For whoever was signalled at a
+    /// time when he could not take what there was.
+    fn signal_later(perl, _cv: *mut sys::CV) {
+        let call = perl.enter();
+        if let Some(channel) = channel(perl, call, "_signal_later") {
+            let queue = Arc::downgrade(&channel.sink());
+            // All signals are blocked, and so they are in the thread, which must not run perl's handlers. Without
+            // a thread the next item signals.
+            let _ = guarded(|| {
+                let later = std::thread::Builder::new().stack_size(64 << 10).spawn(move || {
+                    std::thread::sleep(LATER);
+                    if let Some(queue) = queue.upgrade() {
+                        queue.notify();
+                    }
+                });
+                drop(later);
+            });
         }
         perl.leave(call, 0);
     }
