@@ -82,7 +82,8 @@ sub channel {
     same( scalar $channel->recv,          undef );
     same( scalar $channel->_clear // 'u', 'u' );
     $channel->_signal(@$_) for [ 0, 0 ], [];    # to nobody; the dispatcher Interrupt has somebody
-    $channel->send($channel);                   # a cycle that is broken here
+    $channel->_signal_later;
+    $channel->send($channel);                                 # a cycle that is broken here
     $channel->recv;
     $channel->send( map { [ $_, 'x' x 1000 ] } 1 .. 100 );    # freed in the queue
     $channel->send( bless [], 'Dies' );
