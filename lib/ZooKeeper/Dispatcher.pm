@@ -71,7 +71,9 @@ sub _remove {
             delete $all->{$path}   if !%$types;
         }
     }
-    $watcher->_forget;
+    $watcher->{done} = 1;
+    my $handle = delete $watcher->{_handle} or return;
+    $handle->[0]->_forget_watcher( $watcher->{id} ) if $handle->[0];    # the engine's half
     return;
 }
 
@@ -91,7 +93,8 @@ sub _build_watchers {
 sub recv_event {
     my ($self) = @_;
     local $self->{_in_callback} = 1;    # of a command, whose turn comes before the event's
-    return $self->_next_event;
+    return $self->_next_event( delete $self->{_room} )
+      ;                                 # the room is not for callbacks that poll in their turn
 }
 
 sub dispatch_event {
@@ -102,14 +105,13 @@ sub dispatch_event {
 }
 
 sub _next_event {
-    my ($self)  = @_;
+    my ( $self, $room ) = @_;
     my $channel = $self->{channel};
-    my $room    = delete $self->{_room};    # not for callbacks that poll in their turn
     my $event;
     while ( defined( $event = $channel->recv($room) ) ) {
         next if ref $event ne 'HASH';
         my $watcher = $event->{watcher} // last;
-        if ( !ref $watcher ) {              # the engine knows numbers
+        if ( !ref $watcher ) {    # the engine knows numbers
             $watcher = $event->{watcher} = $self->{_by_id}{$watcher} // next;
             delete $watcher->{_handle} if $event->{type} != ZOO_SESSION_EVENT;
         }
@@ -171,17 +173,17 @@ sub dispatch_ready {
       $own && $self->can('dispatch_event') == \&dispatch_event && $self->can('recv_event') == \&recv_event;
     local $self->{_in_callback} = 1;
     local $self->{_room};
-    while ( $room > 0 && $channel->size ) {
-        if ( my $completed = $plain && $channel->_complete($room) ) {
-            $room -= $completed;
-            next;
-        }
-        $self->{_room} = 1;
+    while ( $room > 0 ) {
         if ($plain) {
-            my $event = $self->_next_event;
-            $self->_hand_over($event) if defined $event;
+            if ( my $completed = $channel->_complete($room) ) {
+                $room -= $completed;
+                next;
+            }
+            $self->_hand_over( $self->_next_event(1) // last );
         }
         else {
+            last if !$channel->size;
+            $self->{_room} = 1;
             $self->dispatch_cb->();
         }
         $room--;

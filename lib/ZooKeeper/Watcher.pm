@@ -56,7 +56,9 @@ sub process {
 
         # A one-shot watcher lives through the session's events and ends with the one it was set for.
         if ( ( $event->{type} // 0 ) != ZOO_SESSION_EVENT ) {
-            $self->_retire;    # before the call: it may die, or set the same watch again
+            my $dispatcher =
+              $self->{_dispatcher}[0];    # before the call: it may die, or set the same watch again
+            $dispatcher ? $dispatcher->_remove($self) : $self->done(1);
         }
         elsif ( $self->ignore_session_events ) {
             return;
@@ -85,15 +87,6 @@ sub _handle { return $_[0]{_handle} && $_[0]{_handle}[0] }
 sub _forgotten {
     my ($self) = @_;
     delete $self->{_handle};
-    return;
-}
-
-# The engine's half of removing a watcher.
-sub _forget {
-    my ($self) = @_;
-    $self->{done} = 1;
-    my $handle = delete $self->{_handle} or return;
-    $handle->[0]->_forget_watcher( $self->{id} ) if $handle->[0];
     return;
 }
 
