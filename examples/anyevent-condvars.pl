@@ -63,8 +63,8 @@ sub at_once {
     my @todo = @$items;
     my ( %results, $failed, $next );
 
- # Each question begins and each answer ends. The first begin is for the questions that are still to be asked:
- # without it no question at all would never end.
+   # Each question calls begin, and each answer end. The first begin is for the questions that are still to be
+   # asked: without it no question at all would never end.
     my $all = AE::cv;
     $all->begin(
         sub {

@@ -2,7 +2,7 @@
 # A web page that shows a node, and changes when the node does: a Mojolicious application.
 #
 #     perl -Mblib examples/mojo-page.pl HOSTS PATH COMMAND [OPTIONS]
-#     perl -Mblib examples/mojo-page.pl localhost:2181 /page daemon
+#     perl -Mblib examples/mojo-page.pl localhost:2181 /page daemon -l http://127.0.0.1:8080
 #     perl -Mblib examples/mojo-page.pl localhost:2181 /page prefork -w 4 -l 'http://*:8080'
 #
 # COMMAND is one of Mojolicious's. A browser gets a page with what the node holds, and then hears of changes in a stream
@@ -100,7 +100,7 @@ helper node => sub { $node{$$} //= Node->new( hosts => $hosts, path => $path ) }
 
 get '/' => sub {
     my ($c) = @_;
-    my $node = $c->node;
+    my $node = $c->render_later->node;
     return $node->read_p->catch( sub { $c->app->log->warn("not read: $_[0]") } )->then(
         sub {
             my $known = $node->known;

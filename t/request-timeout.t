@@ -246,6 +246,8 @@ subtest 'values that make no sense' => sub {
           ZBADARGUMENTS,
           'and by the constructor';
     }
+    ok !eval { $zk->get( '/a', request_timeout => -1 ); 1 }, 'of a path';
+    is $@->path, '/a', 'which the error names';
     $zk->dispatcher->run_loop_once(0);
     is_deeply [ $server->notes ],    [], 'nothing was sent';
     is_deeply [ $zk->get_watchers ], [], 'no watcher is left';

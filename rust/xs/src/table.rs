@@ -262,14 +262,12 @@ callback! {
 /// Behind the arguments of the row stand those that all commands have: how many seconds it may take, a
 /// callback (then nobody waits, and the answer is for it), and what the callback is given first.
 fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Thrown> {
-    let client = Client::of(perl, call, command.op).map_err(|thrown| match command.args.first() {
-        Some(Arg::Path) => thrown.about(perl, perl.argument(call, 1)),
-        _ => thrown,
-    })?;
+    let client =
+        Client::of(perl, call, command.op).map_err(|thrown| about_path(perl, call, command, thrown))?;
     let held = Held::open(perl, client, command.op);
     let more = 1 + command.args.len();
     let outcome = match Wish::read(perl, call, more, held) {
-        Err(thrown) => Err(thrown),
+        Err(thrown) => Err(about_path(perl, call, command, thrown)),
         Ok(wish) => ask(perl, call, command, held, wish).and_then(|()| {
             if wish.callback.is_some() {
                 return Ok(0);
@@ -280,6 +278,14 @@ fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Throw
     };
     held.close(perl);
     outcome
+}
+
+/// What is thrown before the arguments are read names the path all the same.
+fn about_path(perl: Perl, call: Call, command: &'static Command, thrown: Thrown) -> Thrown {
+    match command.args.first() {
+        Some(Arg::Path) => thrown.about(perl, perl.argument(call, 1)),
+        _ => thrown,
+    }
 }
 
 fn ask(perl: Perl, call: Call, command: &'static Command, held: Held, wish: Wish) -> Result<(), Thrown> {
