@@ -146,13 +146,6 @@ impl Channel {
         self.len() == 0
     }
 
-    /// Takes the oldest item. The descriptor stops being readable with the last one.
-    fn pop(&self) -> Option<Item> {
-        let item = self.take();
-        self.clear();
-        item
-    }
-
     /// Takes the oldest item and leaves the descriptor as it is.
     fn take(&self) -> Option<Item> {
         let queue = self.queue();
@@ -374,20 +367,22 @@ callback! {
         let here = channel.len();
         let limit = limit(perl, call).map_or(here, |limit| limit.min(here));
         let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
-        let item = if ran == 0 || ran < limit { channel.pop() } else { None };
+        let mut item = if ran == 0 || ran < limit { channel.take() } else { None };
+        // An answer that has come since, or from behind what a callback took out, has its turn at the next look:
+        // the descriptor must not be told that it is gone.
+        if let Some(completion @ Item::Delivery(Delivery::Completed { .. })) = item {
+            channel.put_back(completion);
+            item = None;
+        }
+        channel.clear();
         let sv = match item {
-            None => {
+            None | Some(Item::Delivery(Delivery::Completed { .. })) => {
                 channel.calls.flush();
                 perl.undef()
             }
             Some(Item::Scalar(QueuedSv(sv))) => sv.mortal(perl),
             Some(Item::Delivery(Delivery::Watch { watcher, event })) => {
                 event_hash(perl, watcher, &event, channel.utf8.get())
-            }
-            // Only if a callback has taken out what stood behind it.
-            Some(item @ Item::Delivery(Delivery::Completed { .. })) => {
-                channel.put_back(item);
-                perl.undef()
             }
         };
         perl.leave_with(call, sv);
