@@ -16,6 +16,7 @@ sub async_callbacks {
     my ($stage) = @_;
     subtest 'a chain that never ends leaves the loop its turns' => sub { endless($stage) };
     subtest 'a callback that dies'                              => sub { exceptions($stage) };
+    subtest 'a callback that would leave a loop'                => sub { leaving($stage) };
     subtest 'what callbacks may do'                             => sub { nested($stage) };
     return;
 }
@@ -127,6 +128,48 @@ sub exceptions {
     );
     like "@said", qr/oops\n/, 'it is heard of where the loop is run for a future';
     is $future->get, 'w', 'which is not harmed';
+    return;
+}
+
+# Perl would go on behind the loop, with our frames still on its stack, and crash sooner or later.
+sub leaving {
+    my ($stage) = @_;
+    no warnings 'exiting';
+    my $zk   = $stage->handle;
+    my $path = $stage->node;
+    my %how  = ( last => sub { last }, next => sub { next }, goto => sub { goto OUT } );
+    for my $how ( sort keys %how ) {
+        my ( $calls, $rounds ) = ( 0, 0 );
+        my $ask = sub {
+            $zk->get( $path, cb => sub { $calls++; $how{$how}->() } );
+            $zk->get( $path, cb => sub { $calls++ } );
+        };
+        my @said;
+        for my $round ( 1 .. 2 ) {
+            $calls = 0;
+            push @said, $stage->exceptions_of( $ask, sub { $calls == 2 && @{ $_[0] } } );
+            $rounds++;
+        }
+      OUT:
+        is $rounds, 2, "$how: the loop around it is not left";
+        is $calls,  2, "$how: the next callback is called";
+        like "@said", qr/(?:Can't "$how" outside a loop block|Can't find label OUT)/,
+          "$how: it is an exception";
+    }
+
+    my ( @calls, @said );
+    {
+        local $SIG{__WARN__} = sub { push @said, @_ };
+        my $own = $stage->pending_handle;
+        $own->get( $path, cb => sub { push @calls, 1; last } );
+        $own->get( $path, cb => sub { push @calls, 2 } );
+        for ( 1 .. 2 ) {
+            undef $own;
+            push @calls, 'after';
+        }
+    }
+    is_deeply \@calls, [ 1, 2, 'after', 'after' ], 'nor is that around the end of a handle';
+    like "@said", qr/Can't "last" outside a loop block/, 'which warns';
     return;
 }
 

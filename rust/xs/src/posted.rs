@@ -208,6 +208,7 @@ impl Calls {
     /// become warnings.
     pub(crate) fn part(&self, perl: Perl, client: &Client) {
         let _ = guarded(|| self.collect(client));
+        perl.push_stack();
         loop {
             perl.push_scope();
             perl.save_tmps();
@@ -218,9 +219,10 @@ impl Calls {
             perl.free_tmps();
             perl.pop_scope();
             if matches!(next, Ok(Next::Nothing)) {
-                return;
+                break;
             }
         }
+        perl.pop_stack();
     }
 
     fn next_parting(&self, perl: Perl) -> Next {
@@ -280,7 +282,9 @@ impl Next {
 /// Runs the callbacks of the completions in front of the channel, at most so many; how many, or what to
 /// throw. A callback that dies leaves the rest where it is.
 pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> Result<usize, Panicked> {
-    for count in 0..limit {
+    perl.push_stack();
+    let mut ran = Ok(0);
+    while ran.is_ok_and(|count| count < limit) {
         perl.push_scope();
         perl.save_tmps();
         let next = guarded(|| next(perl, channel));
@@ -289,11 +293,14 @@ pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> Result<usize, 
         }
         perl.free_tmps();
         perl.pop_scope();
-        if let Next::Nothing = next? {
-            return Ok(count);
+        match next {
+            Ok(Next::Nothing) => break,
+            Ok(_) => ran = ran.map(|count| count + 1),
+            Err(panicked) => ran = Err(panicked),
         }
     }
-    Ok(limit)
+    perl.pop_stack();
+    ran
 }
 
 fn next(perl: Perl, channel: &Channel) -> Next {

@@ -119,6 +119,60 @@ impl Perl {
         }
     }
 
+    /// `PUSHSTACKi`: an argument stack and a stack of contexts of their own. A `last`, `next` or `goto` in a
+    /// function that is called on it finds no loop to leave: it is an exception. On the stack of before, perl would
+    /// go on with the program behind that loop while our frames are still there.
+    pub(crate) fn push_stack(self) {
+        // SAFETY: as in perl's macro (but for what only its debugging output reads); stacks that were used before are
+        // kept by the interpreter. Undone by `pop_stack`, or by perl when an exception passes.
+        unsafe {
+            let info = sys::PL_curstackinfo_ptr!(self.raw());
+            let mut next = (**info).si_next;
+            if next.is_null() {
+                next = thx::Perl_new_stackinfo(self.raw(), 32, 32);
+                (*next).si_prev = *info;
+                (**info).si_next = next;
+            }
+            (*next).si_type = sys::PERLSI_SIGNAL as sys::I32; // called from outside, as signal handlers are
+            (*next).si_cxix = -1;
+            (*(*(*next).si_stack).sv_any).xav_fill = 0;
+            self.switch_stack((*next).si_stack);
+            *info = next;
+        }
+    }
+
+    /// `POPSTACK`: back to the stack of before [`Perl::push_stack`].
+    pub(crate) fn pop_stack(self) {
+        // SAFETY: pairs with push_stack.
+        unsafe {
+            let info = sys::PL_curstackinfo_ptr!(self.raw());
+            let former = (**info).si_prev;
+            self.switch_stack((*former).si_stack);
+            *info = former;
+        }
+    }
+
+    /// `SWITCHSTACK`
+    ///
+    /// # Safety
+    /// The stack is that of a live stackinfo of this interpreter.
+    unsafe fn switch_stack(self, to: *mut sys::AV) {
+        // SAFETY: arrays that are argument stacks are plain ones, and have a body.
+        unsafe {
+            let [base, sp, max] = [
+                sys::PL_stack_base_ptr!(self.raw()),
+                sys::PL_stack_sp_ptr!(self.raw()),
+                sys::PL_stack_max_ptr!(self.raw()),
+            ];
+            let current = sys::PL_curstack_ptr!(self.raw());
+            (*(**current).sv_any).xav_fill = (*sp).offset_from(*base);
+            *base = (*to).sv_u.svu_array;
+            *max = (*base).offset((*(*to).sv_any).xav_max);
+            *sp = (*base).offset((*(*to).sv_any).xav_fill);
+            *current = to;
+        }
+    }
+
     /// `EXTEND` and `PUSHs` for each.
     pub(crate) fn push(self, values: &[Sv]) {
         // SAFETY: the stack is grown for all of them before they are written.
