@@ -177,6 +177,14 @@ impl Core {
             && (self.lead == Lead::Caller(ticket) || !matches!(self.lead, Lead::Caller(_)))
     }
 
+    /// Sends what is held back, if anything: who asked for it while a call waits (in a signal handler) has returned,
+    /// and a caller that leads does not look at that clock.
+    pub(crate) fn send_held_back(&mut self, now: Time) {
+        if self.held_since.is_some() {
+            self.settle(now);
+        }
+    }
+
     /// Makes a caller the one who reads the socket.
     pub(crate) fn take_lead(&mut self, ticket: Ticket) {
         if !self.leads(ticket) {

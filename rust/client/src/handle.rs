@@ -343,6 +343,8 @@ impl Handle {
         let mut core = self.lock();
         if core.leads(ticket) {
             core.lead_on(now);
+        } else if core.can_lead(ticket) {
+            core.send_held_back(now);
         }
         if let Some(answer) = core.slots.take(ticket) {
             core.release_lead(Some(ticket), now, true);

@@ -75,6 +75,21 @@ fn a_call_that_waits_takes_them_along() {
 }
 
 #[test]
+fn a_call_that_goes_on_waiting_does_not_keep_back_what_a_signal_handler_has_asked_for() {
+    let gate = Gate::start(90_000);
+    let client = Client::connect(&gate.server.hosts());
+    client.connected();
+    let ticket = client.handle.submit(&GET, None, None).unwrap();
+    gate.expect(1);
+    assert!(matches!(client.handle.step(ticket), Step::Wait { .. }));
+    client.handle.release_lead(); // as before the handler runs
+    assert!(post(&client, 2));
+    assert!(matches!(client.handle.step(ticket), Step::Wait { .. }));
+    gate.expect(2);
+    client.handle.abandon(ticket);
+}
+
+#[test]
 fn an_authentication_takes_them_along() {
     let gate = Gate::start(90_000);
     let client = Client::connect(&gate.server.hosts());
