@@ -60,4 +60,17 @@ subtest 'futures that are made of others while the answer comes' => sub {
     is_deeply [ $ready, $called ], [ $rounds, $rounds ], 'are ready, all of them';
 };
 
+subtest 'a future that waits for another dispatcher as well' => sub {
+    my $server = test_server();
+    my ( $zk, $other ) =
+      map { ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Interrupt' ) } 1 .. 2;
+    $_->exists('/') for $zk, $other;
+    $server->pause;
+    my $both = Future->needs_all( map { $_->exists_f('/') } $zk, $other );
+    my $then = $zk->exists_f('/')->then( sub { $other->exists_f('/') } );
+    $server->resume;
+    is scalar( my @stats = deadline 60, sub { $both->get } ), 2,      'get sees that both are ready';
+    is ref( ( deadline 60, sub { $then->get } )[0] ),         'HASH', 'and one after the other';
+};
+
 done_testing;

@@ -17,6 +17,10 @@ my $BATCH = 256;
 # Dispatchers without a loop whose futures somebody has, held weakly.
 my %with_futures;
 
+# Seconds from one look at a future to the next, where an interrupt of another dispatcher may be what makes it ready: that
+# does not cut a wait short.
+my $AGAIN = 0.05;
+
 has channel     => ( is => 'ro', default => sub { ZooKeeper::Channel->new } );
 has watchers    => ( is => 'lazy' );
 has dispatch_cb => ( is => 'rw', lazy => 1, builder => '_build_dispatch_cb' );
@@ -219,7 +223,7 @@ sub _run_all_once {
         return $dispatcher->dispatch_ready if $channel->size;
         vec( $fds, $channel->_fd, 1 ) = 1;
     }
-    select $fds, undef, undef, undef;
+    select $fds, undef, undef, $AGAIN;
     return;
 }
 
