@@ -178,11 +178,18 @@ sub lines {
     my $here = sub { $line{ $_[0] } = ( caller 0 )[2]; return '/async-none/x' };
     $zk->get( $here->('cb'), cb => sub { push @made, [ cb => @_ ] } );
     $zk->delete( $here->('mod'), cb => sub { push @made, [ mod => @_ ] } );
+
+    if ( !$zk ) {
+        fail('no handle');
+    }
+    elsif ( defined $zk->get( $here->('elsif'), cb => sub { push @made, [ elsif => @_ ] } ) ) {
+        fail('a call that does not wait returns something');
+    }
     my %future  = ( f => $zk->get_f( $here->('f') ), mod_f => $zk->delete_f( $here->('mod_f') ) );
     my $in_eval = eval
       qq{#line 77 "a string"\n\$zk->get( '/async-none/x', cb => sub { push \@made, [ string => \@_ ] } ); 1};
     ok $in_eval,                            'a call in a string';
-    ok $stage->until( sub { @made == 3 } ), 'all fail';
+    ok $stage->until( sub { @made == 4 } ), 'all fail';
     push @made, map { [ $_ => $future{$_}->await->failure ] } sort keys %future;
 
     for my $made (@made) {

@@ -208,6 +208,9 @@ impl Perl {
             if statement.is_null() || (*statement).cop_file.is_null() {
                 return false;
             }
+            if is_conditional(statement) {
+                return false;
+            }
             (std::ffi::CStr::from_ptr((*statement).cop_file).to_bytes(), (*statement).cop_line)
         };
         let is_generated = file.first() == Some(&b'(');
@@ -225,5 +228,23 @@ impl Perl {
     #[cfg(not(perl_ithreads))]
     pub(crate) fn place_of_caller(self, _to: &mut Vec<u8>) -> bool {
         false
+    }
+}
+
+/// Whether the statement is an `if`: what stands in an `elsif` has a line of its own, for which perl searches.
+///
+/// # Safety
+/// The statement is alive.
+#[cfg(perl_ithreads)]
+unsafe fn is_conditional(statement: *const sys::COP) -> bool {
+    // SAFETY: a statement is followed by what it does, its sibling, if there is one.
+    unsafe {
+        if (*statement).op_moresib() == 0 {
+            return false;
+        }
+        let kind = u32::from((*(*statement).op_sibparent).op_type());
+        [sys::opcode::OP_NULL, sys::opcode::OP_COND_EXPR, sys::opcode::OP_AND, sys::opcode::OP_OR]
+            .iter()
+            .any(|conditional| *conditional as u32 == kind)
     }
 }
