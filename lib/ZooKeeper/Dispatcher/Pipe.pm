@@ -139,7 +139,7 @@ F<examples/select-loop.pl> is a whole program with one.
 =head2 fd
 
 The number of a descriptor that is readable exactly while there is something in the
-channel. Only watch it. A forked child has one of its own under this number.
+channel, or requests wait there to be sent; looking is enough for these. Only watch it. A forked child has one of its own under this number.
 
 =head2 fh
 
