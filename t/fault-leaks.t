@@ -9,7 +9,10 @@ use ZooKeeper::Test::Server;
 my $reason = ZooKeeper::Test::Server->unavailable;
 plan skip_all => $reason if defined $reason && !$ENV{ZOOKEEPER_TEST_REQUIRE};
 
-open my $program, '-|', "$^X bench/leaks.pl --calls 5000 2>&1" or die "bench/leaks.pl: $!\n";
+# No allocation that each call leaves is that small.
+my $calls = 5_000;
+my $limit = 0.5 + 8_000 / $calls;
+open my $program, '-|', "$^X bench/leaks.pl --calls $calls 2>&1" or die "bench/leaks.pl: $!\n";
 my @lines = <$program>;
 my $ended = close $program;
 
@@ -21,9 +24,9 @@ for my $line (@lines) {
     push @kinds, $name;
     subtest "memory does not grow with each $name" => sub {
         plan skip_all => "malloc can't be asked, and memory says little in so few calls" if $malloc eq '-';
-        cmp_ok $malloc,      '<',  0.5, 'bytes per call by the account of malloc';
-        cmp_ok $resident,    '<',  0.5, 'bytes per call by that of the kernel';
-        cmp_ok $descriptors, '<=', 0,   'descriptors';
+        cmp_ok $malloc,      '<',  $limit, 'bytes per call by the account of malloc';
+        cmp_ok $resident,    '<',  $limit, 'bytes per call by that of the kernel';
+        cmp_ok $descriptors, '<=', 0,      'descriptors';
     };
 }
 for my $kind ( 'get', 'failed get', 'create and delete', 'failed create', 'set_acl', 'transaction' ) {

@@ -52,6 +52,17 @@ sub _settle {
     goto &$done;
 }
 
+# Between two lines of Future's own nothing must be settled: what they saw first would not be so any more. For an
+# interrupt: they may be further up, and what was interrupted something that they call.
+sub _is_at_work {
+    my $level = 0;
+    while ( my ( $package, undef, undef, $called ) = caller $level++ ) {
+        return 0 if $called  =~ /::_drive\z/;                   # they wait
+        return 1 if $package =~ /\A(?:ZooKeeper::)?Future\b/;
+    }
+    return 0;
+}
+
 1;
 
 __END__

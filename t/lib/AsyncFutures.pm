@@ -18,8 +18,9 @@ sub async_futures {
     subtest 'failures'                                    => sub { failures($stage) };
     subtest 'futures that outlive their handle'           => sub { outliving($stage) };
     subtest 'futures made of futures'                     => sub { derived($stage) };
-    subtest 'cancel'                                      => sub { cancelled($stage) };
-    subtest 'async and await'                             => sub { awaited($stage) };
+    return if !$stage->has_loop;    # the rest is about pending ones, and an interrupt may have settled them
+    subtest 'cancel'          => sub { cancelled($stage) };
+    subtest 'async and await' => sub { awaited($stage) };
     return;
 }
 

@@ -68,9 +68,8 @@ sub _build__async {
     weaken($self);
     my $cb = sub {
         $self or return;
-
-    # Between two lines of Future's own nothing must be settled: what they saw first would not be so any more.
-        return $self->channel->_signal_later if caller =~ /\A(?:ZooKeeper::)?Future\b/;
+        return $self->channel->_signal_later
+          if $INC{'ZooKeeper/Future.pm'} && ZooKeeper::Future::_is_at_work();
         $self->dispatch_ready;
     };
     return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => $cb );
