@@ -231,20 +231,28 @@ impl Perl {
     }
 }
 
-/// Whether the statement is an `if`: what stands in an `elsif` has a line of its own, for which perl searches.
+/// Whether the statement is an `if` with more than one branch: what stands in an `elsif` has a line of its own, for
+/// which perl searches.
 ///
 /// # Safety
 /// The statement is alive.
 #[cfg(perl_ithreads)]
 unsafe fn is_conditional(statement: *const sys::COP) -> bool {
-    // SAFETY: a statement is followed by what it does, its sibling, if there is one.
+    // SAFETY: a statement is followed by what it does, its sibling, if there is one; and an operation that has kids is
+    // at least one with a pointer to the first of them.
     unsafe {
         if (*statement).op_moresib() == 0 {
             return false;
         }
-        let kind = u32::from((*(*statement).op_sibparent).op_type());
-        [sys::opcode::OP_NULL, sys::opcode::OP_COND_EXPR, sys::opcode::OP_AND, sys::opcode::OP_OR]
-            .iter()
-            .any(|conditional| *conditional as u32 == kind)
+        let branches = |op: *const sys::OP| u32::from((*op).op_type()) == sys::opcode::OP_COND_EXPR as u32;
+        let op: *const sys::OP = (*statement).op_sibparent;
+        if u32::from((*op).op_type()) != sys::opcode::OP_NULL as u32 {
+            return branches(op);
+        }
+        // Perl wraps them.
+        u32::from((*op).op_flags) & sys::OPf_KIDS != 0 && {
+            let first = (*op.cast::<sys::UNOP>()).op_first;
+            !first.is_null() && branches(first)
+        }
     }
 }
