@@ -96,9 +96,9 @@ sub _build_watchers {
 
 sub recv_event {
     my ($self) = @_;
-    local $self->{_in_callback} = 1;    # of a command, whose turn comes before the event's
-    return $self->_next_event( delete $self->{_room} )
-      ;                                 # the room is not for callbacks that poll in their turn
+    local $self->{_in_callback} = 1;     # of a command, whose turn comes before the event's
+    my $room = delete $self->{_room};    # not for callbacks that poll in their turn
+    return $self->_next_event($room);
 }
 
 sub dispatch_event {
@@ -368,8 +368,8 @@ whose watcher is gone are skipped. Answers to commands that stand before it are 
 =head2 dispatch_event
 
 Calls the watcher of the next event, and returns the event: a hash ref of C<type>,
-C<state> and C<path>. undef without one. Answers that stand before it are told first. What the callback dies of comes out. May be
-called at any time, whatever else dispatches.
+C<state> and C<path>. undef without one. Answers that stand before it are told first. What
+the callback dies of comes out. May be called at any time, whatever else dispatches.
 
 =head2 send_event
 
