@@ -4,12 +4,10 @@ use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments ();
 use ZooKeeper::Constants
   qw(ZINVALIDSTATE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE ZOO_READONLY_STATE);
-use ZooKeeper::Commands    ();
 use ZooKeeper::Error       ();
 use ZooKeeper::Methods     ();
 use ZooKeeper::MultiRead   ();
 use ZooKeeper::Settings    ();
-use ZooKeeper::Steps       ();
 use ZooKeeper::Transaction ();
 use ZooKeeper::XS          ();
 
@@ -28,20 +26,8 @@ has max_in_flight   => ( is => 'ro',   default => 10_000 );
 has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
 has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
-# create, delete, exists, get, set, get_children, get_acl, set_acl, add_auth
+# create, delete, exists, get, set and all the others
 ZooKeeper::Methods::install(__PACKAGE__);
-
-ZooKeeper::Methods::define(
-    __PACKAGE__,
-    ZooKeeper::Commands::composite('ensure_path'),
-    sub {
-        my ( $self, $arg, @told ) = @_;
-        my $steps = ZooKeeper::Steps::ensure_path( $arg->{path}, $arg );
-        return @told
-          ? ZooKeeper::Steps::walk_later( $self, $steps, @told )
-          : ZooKeeper::Steps::walk( $self, $steps );
-    }
-);
 
 sub transaction {
     my ($self) = @_;

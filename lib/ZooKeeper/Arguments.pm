@@ -6,7 +6,7 @@ use overload ();
 
 use Exporter 'import';
 use Scalar::Util         qw(blessed looks_like_number reftype);
-use ZooKeeper::Constants qw(ZOO_EPHEMERAL ZOO_SEQUENCE);
+use ZooKeeper::Constants qw(ZOO_CONTAINER ZOO_EPHEMERAL ZOO_SEQUENCE);
 use ZooKeeper::Error;
 
 our $VERSION   = '0.2.0';
@@ -15,7 +15,19 @@ our @EXPORT_OK = qw(arguments arrange is_callable named seconds);
 # Arguments that are made of others. The last parameter is the handle, undef where there is none any more.
 my %MADE = (
     acl_or_default => sub { $_[0]{acl} // ( $_[1] && $_[1]->default_acl ) },
-    flags => sub { ( $_[0]{ephemeral} ? ZOO_EPHEMERAL : 0 ) | ( $_[0]{sequential} ? ZOO_SEQUENCE : 0 ) },
+    flags          => sub {
+        my ($arg) = @_;
+        return ( $arg->{ephemeral} ? ZOO_EPHEMERAL : 0 ) | ( $arg->{sequential} ? ZOO_SEQUENCE : 0 ) |
+          ( $arg->{container}      ? ZOO_CONTAINER : 0 );
+    },
+    prefix     => sub { $_[0]{path} // '/' },
+    watcher_id => sub { _watcher_id( $_[0]{watcher}, $_[1] ) },
+    (
+        map {
+            my $name = $_;
+            $name => sub { _joined( $_[0]{$name} ) }
+        } qw(joining leaving members)
+    ),
 );
 
 # A hash ref of what a command was called with: positional arguments first, then pairs.
@@ -51,6 +63,21 @@ sub named {
 sub arrange {
     my ( $command, $arg, $handle ) = @_;
     return map { $MADE{$_} ? $MADE{$_}->( $arg, $handle ) : $arg->{$_} } @{ $command->{takes} };
+}
+
+# The number by which the engine knows a watcher of this handle's.
+sub _watcher_id {
+    my ( $watcher, $handle ) = @_;
+    return if !defined $watcher;
+    blessed $watcher && $watcher->isa('ZooKeeper::Watcher')
+      or ZooKeeper::Error::_croak('remove_watches: the watcher must be a ZooKeeper::Watcher');
+    return $watcher->id;
+}
+
+# Servers may be given as a list.
+sub _joined {
+    my ($servers) = @_;
+    return ref $servers eq 'ARRAY' ? join ',', @$servers : $servers;
 }
 
 sub is_callable {

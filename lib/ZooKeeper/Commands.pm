@@ -11,13 +11,26 @@ our $VERSION = '0.2.0';
 #   positional  arguments by position
 #   named       arguments by name; those that "takes" does not mention are accepted and have no effect
 #   takes       what the XSUB takes after the handle, in this order: these arguments, or some made of them
+#   steps       further arguments by name which, where they are true, make several commands of it: those of this function of
+#               ZooKeeper::Steps
+#   watch       it can leave a watch, whose watcher is of this type
+#   watched     the node that it is about, where no argument says so
 my @COMMANDS = (
     {
         name       => 'create',
         doing      => q(creating node '%s'),
         positional => ['path'],
-        named      => [qw(acl buffer_length ephemeral persistent sequential value)],
-        takes      => [qw(path value acl_or_default flags)],
+        named      => [qw(acl buffer_length container ephemeral persistent sequential ttl value)],
+        takes      => [qw(path value acl_or_default flags ttl)],
+        steps      => { parents => 'create_below' },
+    },
+    {
+        name       => 'create2',
+        doing      => q(creating node '%s'),
+        positional => ['path'],
+        named      => [qw(acl buffer_length container ephemeral persistent sequential ttl value)],
+        takes      => [qw(path value acl_or_default flags ttl)],
+        steps      => { parents => 'create_below' },
     },
     {
         name       => 'delete',
@@ -25,6 +38,7 @@ my @COMMANDS = (
         positional => ['path'],
         named      => ['version'],
         takes      => [qw(path version)],
+        steps      => { recursive => 'delete_below' },
     },
     {
         name       => 'exists',
@@ -32,6 +46,7 @@ my @COMMANDS = (
         positional => ['path'],
         named      => ['watcher'],
         takes      => [qw(path watcher)],
+        watch      => 'exists',
     },
     {
         name       => 'get',
@@ -39,6 +54,7 @@ my @COMMANDS = (
         positional => ['path'],
         named      => [qw(buffer_length watcher)],
         takes      => [qw(path watcher)],
+        watch      => 'get',
     },
     {
         name       => 'set',
@@ -53,6 +69,15 @@ my @COMMANDS = (
         positional => ['path'],
         named      => ['watcher'],
         takes      => [qw(path watcher)],
+        watch      => 'get_children',
+    },
+    {
+        name       => 'get_children2',
+        doing      => q(getting children for node '%s'),
+        positional => ['path'],
+        named      => ['watcher'],
+        takes      => [qw(path watcher)],
+        watch      => 'get_children',
     },
     {
         name       => 'get_acl',
@@ -74,6 +99,58 @@ my @COMMANDS = (
         positional => [qw(scheme credentials)],
         named      => [qw(encoded watcher)],
         takes      => [qw(scheme credentials watcher)],
+        watch      => 'add_auth',
+    },
+    {
+        name       => 'sync',
+        doing      => q(syncing node '%s'),
+        positional => ['path'],
+        named      => [],
+        takes      => ['path'],
+    },
+    {
+        name       => 'get_config',
+        doing      => 'getting the configuration',
+        positional => [],
+        named      => ['watcher'],
+        takes      => ['watcher'],
+        watch      => 'get_config',
+        watched    => '/zookeeper/config',
+    },
+    {
+        name       => 'reconfig',
+        doing      => 'changing the configuration',
+        positional => [],
+        named      => [qw(joining leaving members version)],
+        takes      => [qw(joining leaving members version)],
+    },
+    {
+        name       => 'remove_watches',
+        doing      => q(removing watches of node '%s'),
+        positional => ['path'],
+        named      => [qw(local type watcher)],
+        takes      => [qw(path type watcher_id local)],
+    },
+    {
+        name       => 'whoami',
+        doing      => 'asking who this is',
+        positional => [],
+        named      => [],
+        takes      => [],
+    },
+    {
+        name       => 'get_ephemerals',
+        doing      => q(getting ephemerals below '%s'),
+        positional => ['path'],
+        named      => [],
+        takes      => ['prefix'],
+    },
+    {
+        name       => 'get_all_children_number',
+        doing      => q(counting nodes below '%s'),
+        positional => ['path'],
+        named      => [],
+        takes      => ['path'],
     },
 );
 
@@ -88,6 +165,13 @@ my @COMPOSITES = (
         named      => $COMMANDS[0]{named},
     },
     { name => 'commit', positional => [], named => [] },
+    {
+        name       => 'add_watch',
+        doing      => q(adding a watch on node '%s'),
+        positional => ['path'],
+        named      => [qw(recursive watcher)],
+        takes      => [qw(path watcher recursive)],
+    },
 );
 
 # Only ever part of a transaction, or of a multi_read.
@@ -103,7 +187,7 @@ my %DOING = (
     commit         => 'committing transaction',
     multi_read     => 'reading several nodes',
     wait_connected => 'waiting for the connection',
-    map { $_->{name} => $_->{doing} } @COMMANDS,
+    map { $_->{name} => $_->{doing} } @COMMANDS, grep { $_->{doing} } @COMPOSITES,
 );
 
 my %BY_NAME = map { $_->{name} => $_ } @COMMANDS, @COMPOSITES;
@@ -111,9 +195,10 @@ my %BY_NAME = map { $_->{name} => $_ } @COMMANDS, @COMPOSITES;
 # What can be part of something else has the names of "named", to look up; what is called by itself knows more.
 my @OPERATIONS = map {
     { %$_ }
-} @BY_NAME{qw(create delete set)}, $CHECK;
-$_->{known} = { map { $_ => 1 } @{ $_->{named} } }           for @OPERATIONS, @READS;
-$_->{known} = { map { $_ => 1 } @{ $_->{named} }, @FOR_ALL } for @COMMANDS,   @COMPOSITES;
+} @BY_NAME{qw(create create2 delete set)}, $CHECK;
+$_->{known} = { map { $_ => 1 } @{ $_->{named} } } for @OPERATIONS, @READS;
+$_->{known} = { map { $_ => 1 } @{ $_->{named} }, keys %{ $_->{steps} // {} }, @FOR_ALL }
+  for @COMMANDS, @COMPOSITES;
 
 # Every command that is a method of the handle.
 sub methods { return @COMMANDS }

@@ -4,7 +4,7 @@ use Scalar::Util         qw(refaddr weaken);
 use Time::HiRes          qw(CLOCK_MONOTONIC clock_gettime);
 use ZooKeeper::Arguments qw(is_callable seconds);
 use ZooKeeper::Channel;
-use ZooKeeper::Constants qw(ZOO_CONNECTED_STATE ZOO_SESSION_EVENT);
+use ZooKeeper::Constants qw(ZOO_CONNECTED_STATE ZOO_PERSISTENT_WATCH_REMOVED_EVENT ZOO_SESSION_EVENT);
 use ZooKeeper::Error;
 use ZooKeeper::Watcher;
 
@@ -117,7 +117,10 @@ sub _next_event {
         my $watcher = $event->{watcher} // last;
         if ( !ref $watcher ) {    # the engine knows numbers
             $watcher = $event->{watcher} = $self->{_by_id}{$watcher} // next;
-            delete $watcher->{_handle} if $event->{type} != ZOO_SESSION_EVENT;
+            my $type = $event->{type};
+            delete $watcher->{_handle}
+              if $type != ZOO_SESSION_EVENT
+              && ( !$watcher->{persistent} || $type == ZOO_PERSISTENT_WATCH_REMOVED_EVENT );
         }
         last if !$watcher->{done};
     }

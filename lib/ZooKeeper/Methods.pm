@@ -8,6 +8,7 @@ use ZooKeeper::Arguments qw(arguments arrange is_callable);
 use ZooKeeper::Commands;
 use ZooKeeper::Error;
 use ZooKeeper::Guard;
+use ZooKeeper::Steps;
 
 our $VERSION   = '0.2.0';
 our @EXPORT_OK = qw(define);
@@ -23,6 +24,15 @@ sub install {
         my $xsub = $class->can("_$command->{name}");
         define( $class, $command, sub { _ask( $command, $xsub, @_ ) }, $xsub );
     }
+    define( $class, ZooKeeper::Commands::composite('add_watch'), \&_add_watch );
+    define(
+        $class,
+        ZooKeeper::Commands::composite('ensure_path'),
+        sub {
+            my ( $self, @asked ) = @_;
+            return ZooKeeper::Steps::take( $self, 'ensure_path', 'create', @asked );
+        }
+    );
     return;
 }
 
@@ -91,14 +101,22 @@ sub _between {
 # Asks for a command.
 sub _ask {
     my ( $command, $xsub, $self, $arg, @told ) = @_;
+    my $steps = $command->{steps};
+    if ( my ($wish) = $steps ? grep { $arg->{$_} } keys %$steps : () ) {
+        delete $arg->{$wish};
+        return ZooKeeper::Steps::take( $self, $steps->{$wish}, $command->{name}, $arg, @told );
+    }
     my $within = $arg->{request_timeout};
-    my $cb     = $arg->{watcher};
+    my $cb     = $command->{watch} && $arg->{watcher};
     return $xsub->( $self, arrange( $command, $arg, $self ), $within, @told ) if !defined $cb;
 
     my $name = $command->{name};
     is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
-    my $watcher =
-      $self->_dispatcher_for($name)->create_watcher( $arg->{path}, $cb, type => $name, handle => $self );
+    my $watcher = $self->_dispatcher_for($name)->create_watcher(
+        $arg->{path} // $command->{watched}, $cb,
+        type   => $command->{watch},
+        handle => $self
+    );
     my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
     $arg->{watcher} = $watcher->id;
     my @call = ( $self, arrange( $command, $arg, $self ), $within );
@@ -106,6 +124,34 @@ sub _ask {
     my @result = wantarray ? $xsub->(@call) : scalar $xsub->(@call);
     $failed->dismiss;
     return wantarray ? @result : $result[0];
+}
+
+# Asks for a persistent watch, and returns its watcher.
+sub _add_watch {
+    my ( $self, $arg, @told ) = @_;
+    my $command = ZooKeeper::Commands::composite('add_watch');
+    is_callable( $arg->{watcher} )
+      or ZooKeeper::Error::_croak('add_watch: the watcher must be a code reference');
+    my $watcher = $self->_dispatcher_for('add_watch')->create_watcher(
+        $arg->{path}, $arg->{watcher},
+        type       => $arg->{recursive} ? 'persistent_recursive' : 'persistent',
+        persistent => 1,
+        handle     => $self
+    );
+    my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
+    $arg->{watcher} = $watcher->id;
+    my @call = ( $self, arrange( $command, $arg, $self ), $arg->{request_timeout} );
+    push @call, \&_watching, [ $watcher, @told ] if @told;
+    ZooKeeper::_add_watch(@call);
+    $failed->dismiss;
+    return $watcher;
+}
+
+sub _watching {
+    my ( $call, $error ) = @_;
+    my ( $watcher, $tell, @subject ) = @$call;
+    $watcher->_retire if defined $error;
+    return $tell->( @subject, $error, defined $error ? () : $watcher );
 }
 
 # The answer to a request that has set a watch, or has not.

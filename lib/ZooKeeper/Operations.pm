@@ -41,19 +41,30 @@ sub _commit {
     my ( $self, $arg, @told ) = @_;
     return if !@{ $self->ops } && !@told;
     my @call = ( $self->_live_handle, $self->ops, $arg->{request_timeout} );
-    push @call, \&_tell, \@told if @told;
-    return _with_texts( $self->_send(@call) );
+    push @call, \&_tell, [ $self->ops, @told ] if @told;
+    return _with_texts( $self->ops, $self->_send(@call) );
 }
 
 sub _tell {
     my ( $told, $error, @results ) = @_;
-    my ( $tell, @subject ) = @$told;
-    return $tell->( @subject, $error, defined $error ? () : _with_texts(@results) );
+    my ( $ops,  $tell,  @subject ) = @$told;
+    return $tell->( @subject, $error, defined $error ? () : _with_texts( $ops, @results ) );
 }
 
+# What only Perl knows of a result.
 sub _with_texts {
-    my @results = @_;
-    $_->{message} //= zerror( $_->{code} ) for grep { $_->{type} eq 'error' } @results;
+    my ( $ops, @results ) = @_;
+    my $index = 0;
+    for my $result (@results) {
+        my ( $asked, $type ) = ( $ops->[ $index++ ][0], $result->{type} );
+        if ( $type eq 'error' ) {
+            $result->{message} //= zerror( $result->{code} );
+        }
+        elsif ( $type eq 'create' ) {
+            $result->{type} = $asked;
+            delete $result->{stat} if $asked eq 'create';    # of containers it comes unasked
+        }
+    }
     return @results;
 }
 

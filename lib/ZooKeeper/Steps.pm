@@ -5,27 +5,45 @@ use warnings;
 use Scalar::Util         qw(blessed weaken);
 use ZooKeeper::Constants qw(ZINVALIDSTATE ZNODEEXISTS ZNONODE);
 use ZooKeeper::Error;
+use ZooKeeper::Steps::Delete ();
 
 our $VERSION = '0.2.0';
 
 # What takes several commands is a function that is called with the answer to its last question, an error and
-# results (at first with nothing). It returns the next question, the name of a command and its arguments, or an
-# array ref, its own result; or dies.
+# results (at first with nothing). It returns the next question, the name of a command (or a code reference to call
+# like one) and its arguments, or an array ref, its own result; or dies.
+
+# Such a function for each command, or for one that an argument has made several of.
+my %STEPS = (
+    ensure_path  => sub { my ( undef, undef, $arg ) = @_; _create_path( 'create', $arg, 1 ) },
+    create_below => sub { my ( undef, $name, $arg ) = @_; _create_path( $name,    $arg ) },
+    delete_below =>
+      sub { my ( $handle, undef, $arg ) = @_; ZooKeeper::Steps::Delete::steps( $handle, $arg ) },
+);
+
+# Takes these steps in place of a command; tells somebody, or waits and returns the result.
+sub take {
+    my ( $handle, $steps, $name, $arg, @told ) = @_;
+    my $next = $STEPS{$steps}->( $handle, $name, $arg );
+    return @told ? _walk_later( $handle, $next, @told ) : _walk( $handle, $next );
+}
 
 # Takes the steps one after the other, and returns the result.
-sub walk {
+sub _walk {
     my ( $handle, $next ) = @_;
     my @answer;
     while (1) {
         my ( $command, @args ) = $next->(@answer);
-        return wantarray ? @$command : $command->[0] if ref $command;
-        @answer = $handle->_try( $command, @args );
+        return wantarray ? @$command : $command->[0] if ref $command eq 'ARRAY';
+        my @result;
+        my $error = _died( sub { @result = $handle->$command(@args) } );
+        @answer = ( $error, @result );
     }
 }
 
 # Takes the first step, and the others when the answers come; tells the result. What is wrong with the first
 # question is for the caller.
-sub walk_later {
+sub _walk_later {
     my ( $handle, $next, $tell, @subject ) = @_;
     my $at = ZooKeeper::Error::_at_caller();
     weaken($handle);    # if it goes, that is the answer
@@ -35,11 +53,12 @@ sub walk_later {
         local $ZooKeeper::Error::at = $at;
         my ( $command, @args );
         my $error = _died( sub { ( $command, @args ) = $next->(@answer) } );
-        if ( !defined $error && !ref $command ) {
+        if ( !defined $error && ref $command ne 'ARRAY' ) {
             my $again = $step;
-            my $ask   = sub {
-                $handle
-                  // ZooKeeper::Error::_raise( $command, $args[0], ZINVALIDSTATE, 'the handle is gone' );
+            my @about = ref $command ? 'commit' : ( $command, $args[0] );
+            $#about = 1;
+            my $ask = sub {
+                $handle // ZooKeeper::Error::_raise( @about, ZINVALIDSTATE, 'the handle is gone' );
                 $handle->$command( @args, cb => $again );
             };
             return $ask->() if !@answer;
@@ -63,32 +82,34 @@ sub _died {
     return eval { $@ = $earlier; $code->(); 1 } ? undef : $@;
 }
 
-# Creates a node and those above it that are missing.
-sub ensure_path {
-    my ( $path, $arg ) = @_;
+# Creates a node and those above it that are missing. Leniently: it may be there already.
+sub _create_path {
+    my ( $command, $arg, $leniently ) = @_;
+    my $path  = $arg->{path};
     my %above = map { $_ => $arg->{$_} } grep { defined $arg->{$_} } qw(acl request_timeout);
     my %own   = map { $_ => $arg->{$_} } grep { $_ ne 'path' } keys %$arg;
 
     # From the node upwards, not down: who may create below a node need not have a right to anything above.
-    my ( $created, @todo ) = ( $path, $path );
+    my @created  = $path;
+    my @todo     = $path;
     my $attempts = 100 + ( $path // '' ) =~ tr{/}{};    # for somebody may take away again what is made here
     return sub {
-        my ( $error, $made ) = @_;
+        my ( $error, @made ) = @_;
         if (@_) {
             my $code = blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
             if ( $code == ZNONODE && $attempts-- > 0 && $todo[-1] =~ m{\A(/.+)/[^/]*\z}s ) {
                 push @todo, $1;
             }
-            elsif ( defined $error && $code != ZNODEEXISTS ) {
+            elsif ( defined $error && !( $code == ZNODEEXISTS && ( $leniently || @todo > 1 ) ) ) {
                 die $error;
             }
             else {
                 pop @todo;
-                $created = $made // $path if !@todo;
+                @created = @made if !@todo && !defined $error;
             }
         }
-        return [$created] if !@todo;
-        return ( create => $todo[-1], @todo == 1 ? %own : %above );
+        return [@created] if !@todo;
+        return @todo == 1 ? ( $command => $todo[-1], %own ) : ( create => $todo[-1], %above );
     };
 }
 

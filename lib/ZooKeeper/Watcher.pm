@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use Scalar::Util         qw(weaken);
-use ZooKeeper::Constants qw(ZOO_SESSION_EVENT);
+use ZooKeeper::Constants qw(ZOO_PERSISTENT_WATCH_REMOVED_EVENT ZOO_SESSION_EVENT);
 use ZooKeeper::Error;
 
 our $VERSION = '0.2.0';
@@ -24,6 +24,7 @@ sub new {
         type                  => $arg{type} // '',
         done                  => $arg{done} // 0,
         ignore_session_events => $arg{ignore_session_events},
+        persistent            => $arg{persistent},
         _dispatcher           => _weakly( $arg{dispatcher} ),
         $arg{handle} ? ( _handle => _weakly( $arg{handle} ) ) : (),
     }, $class;
@@ -33,6 +34,8 @@ sub id   { return $_[0]{id} }
 sub cb   { return $_[0]{cb} }
 sub path { return $_[0]{path} }
 sub type { return $_[0]{type} }
+
+sub persistent { return $_[0]{persistent} ? 1 : 0 }
 
 sub done {
     my ( $self, @new ) = @_;
@@ -54,14 +57,15 @@ sub process {
     return if $self->{done};
     if ( $self->{type} ne 'default' ) {
 
-        # A one-shot watcher lives through the session's events and ends with the one it was set for.
-        if ( ( $event->{type} // 0 ) != ZOO_SESSION_EVENT ) {
+        # It lives through the session's events, and ends with the one that it was set for.
+        my $type = $event->{type} // 0;
+        if ( $type == ZOO_SESSION_EVENT ) {
+            return if $self->ignore_session_events;
+        }
+        elsif ( !$self->{persistent} || $type == ZOO_PERSISTENT_WATCH_REMOVED_EVENT ) {
             my $dispatcher =
               $self->{_dispatcher}[0];    # before the call: it may die, or set the same watch again
             $dispatcher ? $dispatcher->_remove($self) : $self->done(1);
-        }
-        elsif ( $self->ignore_session_events ) {
-            return;
         }
     }
     $self->{cb}->($event);
@@ -122,7 +126,8 @@ ZooKeeper::Watcher - a callback that waits for an event
 
 L<ZooKeeper> makes one of each C<watcher> argument,
 L<ZooKeeper::Dispatcher/create_watcher> makes them by hand. All but those of type
-C<default> end with the event that they were set for.
+C<default> end with the event that they were set for, and those that are
+L</persistent> when they are taken off.
 
 =head1 ATTRIBUTES
 
@@ -144,8 +149,9 @@ The node.
 
 =head2 type
 
-What it was set by: C<exists>, C<get>, C<get_children>, C<add_auth>, or C<default>
-for the one of the session.
+What it was set by: C<exists>, C<get>, C<get_children> (also by C<get_children2>),
+C<get_config>, C<add_auth>, C<persistent> or C<persistent_recursive> by C<add_watch>, or
+C<default> for the one of the session.
 
 =head2 done
 
@@ -154,6 +160,10 @@ True when it will not be called any more.
 =head2 ignore_session_events
 
 Whether it is not called for session events. As the dispatcher's, unless it was set.
+
+=head2 persistent
+
+True for one of L<ZooKeeper/add_watch>: its events don't end it.
 
 =head1 METHODS
 

@@ -2,6 +2,7 @@
 
 mod notes;
 
+use crate::backlog::{Backlogs, Verdict};
 use crate::conn::Conn;
 use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
@@ -63,6 +64,7 @@ pub(crate) struct Core {
     sink: Arc<dyn Sink>,
     pub(crate) default_watcher: Option<u64>,
     pub(crate) slots: Slots,
+    backlogs: Backlogs,
 
     conn: Option<Conn>,
     /// How many there have been.
@@ -92,6 +94,7 @@ impl Core {
         session: Session,
         sink: Arc<dyn Sink>,
         default_watcher: Option<u64>,
+        max_in_flight: usize,
     ) -> Core {
         Core {
             id,
@@ -100,6 +103,7 @@ impl Core {
             sink,
             default_watcher,
             slots: Slots::default(),
+            backlogs: Backlogs::new(max_in_flight),
             conn: None,
             connections: 0,
             addresses: VecDeque::new(),
@@ -301,7 +305,13 @@ impl Core {
                     self.wake(wake);
                 }
             },
-            Output::Watch { watcher, event } => self.deliver(watcher, event),
+            Output::Watch { watcher, event, stays: Some(watched) } => {
+                self.deliver_bounded(watcher, event, watched);
+            }
+            Output::Watch { watcher, event, stays: None } => {
+                self.backlogs.forget(watcher);
+                self.deliver(watcher, event);
+            }
             Output::Auth { watcher, code } => {
                 let event = WatchedEvent { kind: EventType(0), state: KeeperState(code.0), path: None };
                 self.deliver(watcher, event);
@@ -339,7 +349,27 @@ impl Core {
     }
 
     fn deliver(&self, watcher: u64, event: WatchedEvent) {
-        self.sink.deliver(Delivery::Watch { watcher, event });
+        self.sink.deliver(Delivery::Watch { watcher, event, counted: None });
+    }
+
+    /// For a watcher whose events have no end; its path is so many bytes of the event's.
+    fn deliver_bounded(&mut self, watcher: u64, mut event: WatchedEvent, watched: usize) {
+        let counted = match self.backlogs.add(watcher) {
+            Verdict::Deliver(counted) => counted,
+            Verdict::Resync(counted) => {
+                event.kind = EventType::RESYNC;
+                event.path = event.path.map(|path| path.slice(..watched.min(path.len())));
+                counted
+            }
+            Verdict::Drop => return,
+        };
+        self.sink.deliver(Delivery::Watch { watcher, event, counted: Some(counted) });
+    }
+
+    /// Nothing more is delivered to this watcher.
+    pub(crate) fn forget_watcher(&mut self, watcher: u64) {
+        self.session.forget_watcher(watcher);
+        self.backlogs.forget(watcher);
     }
 
     fn wake(&self, wake: bool) {

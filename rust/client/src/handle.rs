@@ -122,7 +122,9 @@ impl Handle {
         session.want_notes(log::level());
         session.note_opened();
         let shared = engine.clone();
-        let core = engine.shared.adopt(|id| Core::new(id, shared, session, sink, settings.default_watcher));
+        let core = engine.shared.adopt(|id| {
+            Core::new(id, shared, session, sink, settings.default_watcher, settings.max_in_flight)
+        });
         Ok(Handle { core })
     }
 
@@ -334,7 +336,7 @@ impl Handle {
 
     /// Takes a watcher off: nothing more is delivered to it.
     pub fn forget_watcher(&self, id: u64) {
-        self.lock().session.forget_watcher(id);
+        self.lock().forget_watcher(id);
     }
 
     /// One step; `Err` is the answer.

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod backlog;
 mod clock;
 mod conn;
 mod core;
@@ -25,6 +26,7 @@ mod queue;
 mod resolver;
 mod slots;
 
+pub use backlog::Counted;
 pub use engine::Engine;
 pub use handle::{Answer, Handle, Settings, Step, Ticket};
 pub use queue::{Delivery, Notify, Queue, Sink};

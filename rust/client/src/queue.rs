@@ -1,6 +1,7 @@
 //! What is to be told to a user's event loop: one channel per dispatcher, and one fd that is
 //! readable while there is something in it.
 
+use crate::backlog::Counted;
 use crate::forking::{self, Inherited, Registered};
 use crossbeam_channel::{unbounded, Receiver, Sender};
 use std::fmt;
@@ -20,6 +21,8 @@ pub enum Delivery {
         watcher: u64,
         /// What it hears.
         event: WatchedEvent,
+        /// To be dropped when the event is taken: makes room for another of a persistent watch.
+        counted: Option<Counted>,
     },
     /// A request was answered that nobody waits for.
     Completed {

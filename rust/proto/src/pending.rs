@@ -1,7 +1,7 @@
 //! Requests under way, in the order in which the server will answer them.
 
 use crate::note::Asked;
-use crate::op::ReplyKind;
+use crate::op::{ReplyKind, WatcherType};
 use crate::time::Time;
 use std::collections::VecDeque;
 
@@ -28,6 +28,19 @@ pub(crate) struct WatchWish {
     pub(crate) watcher: u64,
 }
 
+/// The watches that a request takes off when its reply says so.
+#[derive(Debug)]
+pub(crate) struct Removal {
+    pub(crate) path: Box<[u8]>,
+    pub(crate) kind: WatcherType,
+    /// Only this one's.
+    pub(crate) watcher: Option<u64>,
+    /// The kind that the server is asked for.
+    pub(crate) asked_for: WatcherType,
+    /// Without the server, if it can't be had.
+    pub(crate) local: bool,
+}
+
 /// What is known of a request until its answer comes.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -37,6 +50,7 @@ pub(crate) struct Pending {
     /// which will still come, is dropped.
     pub(crate) token: Option<u64>,
     pub(crate) watch: Option<WatchWish>,
+    pub(crate) removal: Option<Box<Removal>>,
     /// Whether it changes the tree: only then can its outcome be unknown after a loss.
     pub(crate) write: bool,
     pub(crate) deadline: Time,
@@ -96,6 +110,17 @@ impl PendingQueue {
             .iter_mut()
             .filter_map(|p| Some((p.token.take()?, p.write && p.offset < transmitted)))
             .collect()
+    }
+
+    /// Takes the tokens of those that take watches off and can do without the server.
+    pub(crate) fn take_local_removals(&mut self) -> Vec<(u64, Box<Removal>)> {
+        let local = self.items.iter_mut().filter(|p| p.removal.as_ref().is_some_and(|r| r.local));
+        local.filter_map(|p| Some((p.token.take()?, p.removal.take()?))).collect()
+    }
+
+    /// The watches that requests under way may leave.
+    pub(crate) fn wishes(&self) -> impl Iterator<Item = &WatchWish> {
+        self.items.iter().filter_map(|p| p.watch.as_ref())
     }
 
     /// Forgets all: their connection is gone.
@@ -158,6 +183,7 @@ mod tests {
             kind: ReplyKind::Nothing,
             token: Some(xid as u64),
             watch: None,
+            removal: None,
             write: false,
             deadline: Time::from_micros(deadline),
             offset: 0,

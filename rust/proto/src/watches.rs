@@ -21,6 +21,24 @@ pub(crate) enum WatchKind {
     Recursive,
 }
 
+impl WatchKind {
+    pub(crate) const ALL: [WatchKind; 5] =
+        [WatchKind::Data, WatchKind::Exist, WatchKind::Child, WatchKind::Persistent, WatchKind::Recursive];
+
+    /// Whether it is one that stays.
+    pub(crate) fn stays(self) -> bool {
+        matches!(self, WatchKind::Persistent | WatchKind::Recursive)
+    }
+}
+
+/// A watcher that an event calls.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Fired {
+    pub(crate) watcher: u64,
+    /// It will be called again: it is on a path that is so many bytes of the event's.
+    pub(crate) stays: Option<usize>,
+}
+
 /// Several watchers may share one watch of the server.
 type Map = HashMap<Box<[u8]>, Vec<u64>>;
 
@@ -54,7 +72,7 @@ impl Watches {
     }
 
     /// The watchers that an event calls, each once, one-shot ones taken off.
-    pub(crate) fn fire(&mut self, event: EventType, path: &[u8]) -> Vec<u64> {
+    pub(crate) fn fire(&mut self, event: EventType, path: &[u8]) -> Vec<Fired> {
         use WatchKind::{Child, Data, Exist, Persistent, Recursive};
         let one_shot: &[WatchKind] = match event {
             EventType::CREATED | EventType::CHANGED => &[Data, Exist],
@@ -64,22 +82,27 @@ impl Watches {
         };
         let mut called = Vec::new();
         for kind in one_shot {
-            called.extend(self.maps[*kind as usize].remove(path).unwrap_or_default());
+            let gone = self.maps[*kind as usize].remove(path).unwrap_or_default();
+            called.extend(gone.into_iter().map(|watcher| Fired { watcher, stays: None }));
         }
         if one_shot.is_empty() {
             return called;
         }
-        called.extend(self.maps[Persistent as usize].get(path).into_iter().flatten());
+        let staying = |kind: WatchKind, path: &[u8]| {
+            let ids = self.maps[kind as usize].get(path).into_iter().flatten();
+            ids.map(|&watcher| Fired { watcher, stays: Some(path.len()) }).collect::<Vec<_>>()
+        };
+        called.extend(staying(Persistent, path));
         // A recursive watch never hears of childrenChanged: such an event stems from a standard
         // child watch of this session further down.
         if event != EventType::CHILD && !self.maps[Recursive as usize].is_empty() {
             for prefix in self_and_ancestors(path) {
-                called.extend(self.maps[Recursive as usize].get(prefix).into_iter().flatten());
+                called.extend(staying(Recursive, prefix));
             }
         }
         if called.len() > 1 {
             let mut seen = HashSet::with_capacity(called.len());
-            called.retain(|id| seen.insert(*id));
+            called.retain(|fired| seen.insert(fired.watcher));
         }
         called
     }
@@ -90,6 +113,34 @@ impl Watches {
         let mut ids: Vec<u64> = ids.into_iter().collect();
         ids.sort_unstable(); // the order in which they were made
         ids
+    }
+
+    /// The watchers that stay, each with its path, in the order in which they were made.
+    pub(crate) fn staying(&self) -> Vec<(u64, Box<[u8]>)> {
+        let kinds = WatchKind::ALL.into_iter().filter(|kind| kind.stays());
+        let entries = kinds.flat_map(|kind| &self.maps[kind as usize]);
+        let mut all: Vec<_> =
+            entries.flat_map(|(path, ids)| ids.iter().map(|id| (*id, path.clone()))).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+
+    /// The kinds of the watches on a path, with their watchers.
+    pub(crate) fn on(&self, path: &[u8]) -> Vec<(WatchKind, u64)> {
+        let of = |kind: WatchKind| self.maps[kind as usize].get(path).into_iter().flatten();
+        WatchKind::ALL.into_iter().flat_map(|kind| of(kind).map(move |id| (kind, *id))).collect()
+    }
+
+    /// Takes one watcher off one path.
+    pub(crate) fn remove(&mut self, kind: WatchKind, path: &[u8], watcher: u64) {
+        let map = &mut self.maps[kind as usize];
+        if let Some(ids) = map.get_mut(path) {
+            ids.retain(|id| *id != watcher);
+            if ids.is_empty() {
+                map.remove(path);
+            }
+        }
     }
 
     /// The paths of one kind, in no particular order.
@@ -132,9 +183,13 @@ mod tests {
         for (id, kind) in [(1, Data), (2, Exist), (3, Child), (4, Persistent), (5, Recursive)] {
             w.add(kind, b"/n", id);
         }
-        let mut fired = w.fire(event, b"/n");
+        let mut fired = fired(&mut w, event, b"/n");
         fired.sort_unstable();
         (fired, w.all())
+    }
+
+    fn fired(w: &mut Watches, event: EventType, path: &[u8]) -> Vec<u64> {
+        w.fire(event, path).iter().map(|fired| fired.watcher).collect()
     }
 
     #[test]
@@ -153,7 +208,7 @@ mod tests {
         w.add(Data, b"/n", 7);
         w.add(Child, b"/n", 7);
         w.add(Child, b"/n", 7);
-        assert_eq!(w.fire(EventType::DELETED, b"/n"), [7]);
+        assert_eq!(fired(&mut w, EventType::DELETED, b"/n"), [7]);
         assert!(w.is_empty());
     }
 
@@ -163,9 +218,9 @@ mod tests {
         w.add(Recursive, b"/", 1);
         w.add(Recursive, b"/a", 2);
         w.add(Recursive, b"/a/b", 3);
-        assert_eq!(w.fire(EventType::CREATED, b"/a/b/c"), [3, 2, 1]);
-        assert_eq!(w.fire(EventType::CREATED, b"/ab"), [1]);
-        assert_eq!(w.fire(EventType::DELETED, b"/"), [1]);
+        assert_eq!(fired(&mut w, EventType::CREATED, b"/a/b/c"), [3, 2, 1]);
+        assert_eq!(fired(&mut w, EventType::CREATED, b"/ab"), [1]);
+        assert_eq!(fired(&mut w, EventType::DELETED, b"/"), [1]);
     }
 
     #[test]
@@ -174,7 +229,7 @@ mod tests {
         w.add(Data, b"/n", 1);
         w.add(Data, b"/n", 2);
         w.forget(1);
-        assert_eq!(w.fire(EventType::CHANGED, b"/n"), [2]);
+        assert_eq!(fired(&mut w, EventType::CHANGED, b"/n"), [2]);
         w.add(Data, b"/n", 3);
         w.forget(3);
         assert!(w.is_empty());

@@ -97,9 +97,9 @@ fn requests_about_one_path() {
         (104, Request::GetAllChildrenNumber { path }, b""),
         (106, Request::AddWatch { path, mode: AddWatchMode::Persistent }, b"\0\0\0\0"),
         (106, Request::AddWatch { path, mode: AddWatchMode::PersistentRecursive }, b"\0\0\0\x01"),
-        (18, Request::RemoveWatches { path, kind: WatcherType::Children }, b"\0\0\0\x01"),
-        (18, Request::RemoveWatches { path, kind: WatcherType::Data }, b"\0\0\0\x02"),
-        (18, Request::RemoveWatches { path, kind: WatcherType::Any }, b"\0\0\0\x03"),
+        (18, Request::RemoveWatches { path, kind: WatcherType::Children, local: false }, b"\0\0\0\x01"),
+        (18, Request::RemoveWatches { path, kind: WatcherType::Data, local: false }, b"\0\0\0\x02"),
+        (18, Request::RemoveWatches { path, kind: WatcherType::Any, local: false }, b"\0\0\0\x03"),
         (17, Request::CheckWatches { path, kind: WatcherType::Persistent }, b"\0\0\0\x04"),
         (17, Request::CheckWatches { path, kind: WatcherType::PersistentRecursive }, b"\0\0\0\x05"),
     ] {

@@ -44,7 +44,7 @@ fn an_event_calls_its_watcher_once() {
         state: KeeperState::CONNECTED,
         path: Some(Bytes::from_static(b"/n")),
     };
-    assert_eq!(pair.outputs(), [Output::Watch { watcher: 1, event }]);
+    assert_eq!(pair.outputs(), [Output::Watch { watcher: 1, event, stays: None }]);
     pair.feed(&event_frame(EventType::CHANGED, b"/n"));
     assert!(pair.outputs().is_empty());
 }
@@ -150,7 +150,7 @@ fn a_chroot_is_put_on_for_the_server_and_off_for_the_user() {
     assert!(pair.outputs().is_empty(), "paths outside the chroot are nobody's");
     pair.feed(&event_frame(EventType::CHANGED, b"/app/n"));
     match &pair.outputs()[..] {
-        [Output::Watch { watcher: 1, event }] => assert_eq!(event.path.as_deref(), Some(&b"/n"[..])),
+        [Output::Watch { watcher: 1, event, .. }] => assert_eq!(event.path.as_deref(), Some(&b"/n"[..])),
         other => panic!("{other:?}"),
     }
 }

@@ -12,11 +12,13 @@ use crate::table::{Arg, OPERATIONS, READS};
 use crate::thrown::{Raise, Thrown};
 use crate::values::{self, Raw};
 use std::fmt;
-use zk_proto::op::CreateMode;
+use zk_proto::op::{CreateMode, WatcherType};
 use zk_proto::{path, Code};
 
 /// No command has more arguments after the handle.
-const MOST: usize = 4;
+const MOST: usize = 5;
+/// The longest time to live, in milliseconds. Source: `EphemeralType.TTL` of Apache ZooKeeper.
+const LONGEST_TTL: i64 = 0xFF_FFFF_FFFF;
 
 /// The values of the arguments of a command, or of an operation in a transaction.
 #[derive(Clone, Copy)]
@@ -33,6 +35,16 @@ pub(crate) struct Operands {
     pub(crate) version: i32,
     /// Who is told of the watch.
     pub(crate) watcher: Option<u64>,
+    /// In milliseconds.
+    ttl: Option<i64>,
+    /// Of a reconfiguration: servers that join, that leave, or all.
+    pub(crate) servers: [Option<Raw>; 3],
+    /// The expected version of the configuration.
+    pub(crate) config_version: i64,
+    /// Which watches to take off.
+    pub(crate) kind: WatcherType,
+    /// A switch of the command.
+    pub(crate) switch: bool,
 }
 
 impl Operands {
@@ -44,6 +56,11 @@ impl Operands {
         mode: CreateMode::Persistent,
         version: -1,
         watcher: None,
+        ttl: None,
+        servers: [None; 3],
+        config_version: -1,
+        kind: WatcherType::Any,
+        switch: false,
     };
 }
 
@@ -225,8 +242,26 @@ impl Reader {
                 }
                 Arg::ExactVersion => return Err(self.bad("version is undefined")),
                 Arg::Watcher => given.watcher = self.watcher(sv)?,
-                Arg::Version | Arg::Acl | Arg::Operations | Arg::Reads => {}
+                Arg::Ttl => given.ttl = self.ttl(sv)?,
+                Arg::Prefix => given.path = self.prefix(sv)?,
+                Arg::Joining => given.servers[0] = self.servers("joining", sv)?,
+                Arg::Leaving => given.servers[1] = self.servers("leaving", sv)?,
+                Arg::Members => given.servers[2] = self.servers("members", sv)?,
+                Arg::ConfigVersion if sv.is_defined() => given.config_version = self.config_version(sv)?,
+                Arg::WatcherType => given.kind = self.watcher_type(sv)?,
+                Arg::Switch => given.switch = sv.is_true(self.perl),
+                Arg::Version | Arg::ConfigVersion | Arg::Acl | Arg::Operations | Arg::Reads => {}
             }
+        }
+        if let Some(ttl) = given.ttl {
+            given.mode = match given.mode {
+                CreateMode::Persistent => CreateMode::PersistentWithTtl(ttl),
+                CreateMode::PersistentSequential => CreateMode::PersistentSequentialWithTtl(ttl),
+                _ => return Err(self.bad("ttl goes with neither ephemeral nor container")),
+            };
+        }
+        if args.first() != Some(&Arg::Path) {
+            return Ok(given);
         }
         let sequential = matches!(
             given.mode,
@@ -277,7 +312,66 @@ impl Reader {
             2 => CreateMode::PersistentSequential,
             3 => CreateMode::EphemeralSequential,
             4 => CreateMode::Container,
+            5..=7 => return Err(self.bad("container goes with neither ephemeral nor sequential")),
             flags => return Err(self.bad(format_args!("flags {flags} are not known"))),
+        })
+    }
+
+    fn ttl(&self, sv: Sv) -> Result<Option<i64>, Thrown> {
+        if !sv.is_defined() {
+            return Ok(None);
+        }
+        match values::integer(sv) {
+            Some(ms) if (1..=LONGEST_TTL.into()).contains(&ms) => Ok(i64::try_from(ms).ok()),
+            _ => Err(self.bad(format_args!(
+                "ttl '{}' is no whole number of milliseconds from 1 to {LONGEST_TTL}",
+                values::shown(self.perl, sv)
+            ))),
+        }
+    }
+
+    /// The beginning of a path: it may end with a slash, or in the middle of a name.
+    fn prefix(&self, sv: Sv) -> Result<Raw, Thrown> {
+        let raw = self.text(sv, true)?;
+        // SAFETY: just taken.
+        match unsafe { raw.bytes() } {
+            [b'/', rest @ ..] if !rest.contains(&0) => Ok(raw),
+            _ => Err(self.bad("the prefix does not start with /, or has a NUL in it")),
+        }
+    }
+
+    /// Servers in the form of the configuration file.
+    fn servers(&self, name: &str, sv: Sv) -> Result<Option<Raw>, Thrown> {
+        if sv.is_reference() {
+            return Err(self.croak(format_args!("{name} must be a string or an array ref of strings")));
+        }
+        Ok(sv.is_defined().then(|| values::text(self.perl, sv, self.utf8).0))
+    }
+
+    fn config_version(&self, sv: Sv) -> Result<i64, Thrown> {
+        let number = values::integer(sv).and_then(|number| i64::try_from(number).ok());
+        number.ok_or_else(|| {
+            self.bad(format_args!("version '{}' is not an integer", values::shown(self.perl, sv)))
+        })
+    }
+
+    fn watcher_type(&self, sv: Sv) -> Result<WatcherType, Thrown> {
+        if !sv.is_defined() {
+            return Ok(WatcherType::Any);
+        }
+        let word = if sv.has_string() { sv } else { sv.stringified(self.perl) };
+        Ok(match word.stored_bytes() {
+            b"any" => WatcherType::Any,
+            b"data" => WatcherType::Data,
+            b"children" => WatcherType::Children,
+            b"persistent" => WatcherType::Persistent,
+            b"persistent_recursive" => WatcherType::PersistentRecursive,
+            _ => {
+                return Err(self.bad(format_args!(
+                    "type '{}' is none of any, data, children, persistent, persistent_recursive",
+                    values::shown(self.perl, sv)
+                )))
+            }
         })
     }
 

@@ -381,7 +381,7 @@ callback! {
                 perl.undef()
             }
             Some(Item::Scalar(QueuedSv(sv))) => sv.mortal(perl),
-            Some(Item::Delivery(Delivery::Watch { watcher, event })) => {
+            Some(Item::Delivery(Delivery::Watch { watcher, event, counted: _ })) => {
                 event_hash(perl, watcher, &event, channel.utf8.get())
             }
         };

@@ -8,7 +8,7 @@ use crate::blocking::Held;
 use crate::perl::{Call, Key, Perl, Sv};
 use crate::thrown::Thrown;
 use zk_client::Failure;
-use zk_proto::op::{ByteStrings, OpResult, ReadResult, Reply};
+use zk_proto::op::{ByteStrings, Identity, OpResult, ReadResult, Reply};
 use zk_proto::record::{Acl, Stat};
 use zk_proto::Code;
 
@@ -19,6 +19,8 @@ pub(crate) enum Shape {
     Nothing,
     /// A path.
     Path,
+    /// A path; in list context also the stat.
+    PathStat,
     /// A stat.
     Stat,
     /// A stat, or undef for a node that isn't there.
@@ -27,6 +29,12 @@ pub(crate) enum Shape {
     Data,
     /// Names; in scalar context how many.
     Children,
+    /// An array ref of names; in list context also the stat.
+    ChildrenStat,
+    /// A number.
+    Count,
+    /// A hash for each identity; in scalar context how many.
+    Identities,
     /// Access list; in list context also the stat.
     Acl,
     /// A hash for each operation of a transaction.
@@ -98,6 +106,21 @@ pub(crate) fn answer(out: &mut Out, shape: Shape, reply: &Reply, utf8: bool) -> 
         (Shape::Children, Reply::Children(names) | Reply::ChildrenStat(names, _)) => {
             children(out, names, utf8);
         }
+        (Shape::PathStat, Reply::PathStat(path, stat)) => {
+            out.push(perl.new_string(path, utf8).mortal(perl));
+            out.push_for_list(|| stat_hash(perl, stat));
+        }
+        (Shape::Children, Reply::Paths(paths)) => children(out, paths, utf8),
+        (Shape::ChildrenStat, Reply::ChildrenStat(names, stat)) => {
+            let (array, reference) = perl.new_array();
+            for name in names.iter() {
+                array.push(perl, perl.new_string(name, utf8));
+            }
+            out.push(reference);
+            out.push_for_list(|| stat_hash(perl, stat));
+        }
+        (Shape::Count, Reply::Count(number)) => out.push(perl.new_integer((*number).into()).mortal(perl)),
+        (Shape::Identities, Reply::Identities(list)) => identities(out, list, utf8),
         (Shape::Acl, Reply::Acl(acl, stat)) => {
             out.push(acl_array(perl, acl, utf8));
             out.push_for_list(|| stat_hash(perl, stat));
@@ -179,6 +202,21 @@ fn children(out: &mut Out, names: &ByteStrings, utf8: bool) {
     perl.reserve(out.call, names.len());
     for name in names.iter() {
         out.push(perl.new_string(name, utf8).mortal(perl));
+    }
+}
+
+fn identities(out: &mut Out, list: &[Identity], utf8: bool) {
+    let perl = out.perl;
+    if !out.list {
+        out.push(perl.new_integer(list.len() as i64).mortal(perl));
+        return;
+    }
+    perl.reserve(out.call, list.len());
+    for identity in list {
+        let (hash, reference) = perl.new_hash(2);
+        hash.store(perl, &SCHEME, perl.new_string(&identity.scheme, utf8));
+        hash.store(perl, &ID, perl.new_string(&identity.user, utf8));
+        out.push(reference);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::thrown::Thrown;
 use crate::wish::Wish;
 use libperl_sys as sys;
 use std::ffi::CStr;
-use zk_proto::op::{Create, MultiOp, ReadOp, Request};
+use zk_proto::op::{AddWatchMode, Create, MultiOp, ReadOp, Request};
 use zk_proto::record::Acl;
 
 /// What stands at one position of the argument list, after the handle.
@@ -34,6 +34,22 @@ pub(crate) enum Arg {
     ExactVersion,
     /// The number of a watcher, or undef.
     Watcher,
+    /// How long a node lives without being touched, in milliseconds, or undef; behind the flags.
+    Ttl,
+    /// The beginning of paths.
+    Prefix,
+    /// Servers that a reconfiguration adds, or undef.
+    Joining,
+    /// Servers that it takes out, or undef.
+    Leaving,
+    /// All servers instead, or undef.
+    Members,
+    /// An expected version of the configuration; undef is any.
+    ConfigVersion,
+    /// Which watches: a word, undef for any.
+    WatcherType,
+    /// True or false.
+    Switch,
     /// The operations of a transaction.
     Operations,
     /// Those of a multi_read.
@@ -70,14 +86,21 @@ impl<'a> Values<'a> {
         self.given.watcher.is_some()
     }
 
-    fn create(&self) -> Create<'a> {
-        Create {
-            path: self.path(),
-            data: self.data(),
-            acl: self.acl,
-            mode: self.given.mode,
-            with_stat: false,
+    fn servers(&self, index: usize) -> Option<&'a [u8]> {
+        // SAFETY: as for the path.
+        self.given.servers.get(index).copied().flatten().map(|servers| unsafe { servers.bytes() })
+    }
+
+    fn watch_mode(&self) -> AddWatchMode {
+        if self.given.switch {
+            AddWatchMode::PersistentRecursive
+        } else {
+            AddWatchMode::Persistent
         }
+    }
+
+    fn create(&self, with_stat: bool) -> Create<'a> {
+        Create { path: self.path(), data: self.data(), acl: self.acl, mode: self.given.mode, with_stat }
     }
 }
 
@@ -95,13 +118,23 @@ pub(crate) struct Command {
     shape: Shape,
 }
 
+/// Of all kinds of create.
+const CREATE: &[Arg] = &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags, Arg::Ttl];
+
 static COMMANDS: &[Command] = &[
     Command {
         sub: c"ZooKeeper::_create",
         op: "create",
-        args: &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags],
-        request: |v| Request::Create(v.create()),
+        args: CREATE,
+        request: |v| Request::Create(v.create(false)),
         shape: Shape::Path,
+    },
+    Command {
+        sub: c"ZooKeeper::_create2",
+        op: "create2",
+        args: CREATE,
+        request: |v| Request::Create(v.create(true)),
+        shape: Shape::PathStat,
     },
     Command {
         sub: c"ZooKeeper::_delete",
@@ -153,6 +186,74 @@ static COMMANDS: &[Command] = &[
         shape: Shape::Nothing,
     },
     Command {
+        sub: c"ZooKeeper::_get_children2",
+        op: "get_children2",
+        args: &[Arg::Path, Arg::Watcher],
+        request: |v| Request::GetChildren2 { path: v.path(), watch: v.watch() },
+        shape: Shape::ChildrenStat,
+    },
+    Command {
+        sub: c"ZooKeeper::_sync",
+        op: "sync",
+        args: &[Arg::Path],
+        request: |v| Request::Sync { path: v.path() },
+        shape: Shape::Path,
+    },
+    Command {
+        sub: c"ZooKeeper::_get_config",
+        op: "get_config",
+        args: &[Arg::Watcher],
+        request: |v| Request::GetConfig { watch: v.watch() },
+        shape: Shape::Data,
+    },
+    Command {
+        sub: c"ZooKeeper::_reconfig",
+        op: "reconfig",
+        args: &[Arg::Joining, Arg::Leaving, Arg::Members, Arg::ConfigVersion],
+        request: |v| Request::Reconfig {
+            joining: v.servers(0),
+            leaving: v.servers(1),
+            members: v.servers(2),
+            config_version: v.given.config_version,
+        },
+        shape: Shape::Data,
+    },
+    Command {
+        sub: c"ZooKeeper::_add_watch",
+        op: "add_watch",
+        args: &[Arg::Path, Arg::Watcher, Arg::Switch],
+        request: |v| Request::AddWatch { path: v.path(), mode: v.watch_mode() },
+        shape: Shape::Nothing,
+    },
+    Command {
+        sub: c"ZooKeeper::_remove_watches",
+        op: "remove_watches",
+        args: &[Arg::Path, Arg::WatcherType, Arg::Watcher, Arg::Switch],
+        request: |v| Request::RemoveWatches { path: v.path(), kind: v.given.kind, local: v.given.switch },
+        shape: Shape::Nothing,
+    },
+    Command {
+        sub: c"ZooKeeper::_whoami",
+        op: "whoami",
+        args: &[],
+        request: |_| Request::WhoAmI,
+        shape: Shape::Identities,
+    },
+    Command {
+        sub: c"ZooKeeper::_get_ephemerals",
+        op: "get_ephemerals",
+        args: &[Arg::Prefix],
+        request: |v| Request::GetEphemerals { prefix: v.path() },
+        shape: Shape::Children,
+    },
+    Command {
+        sub: c"ZooKeeper::_get_all_children_number",
+        op: "get_all_children_number",
+        args: &[Arg::Path],
+        request: |v| Request::GetAllChildrenNumber { path: v.path() },
+        shape: Shape::Count,
+    },
+    Command {
         sub: c"ZooKeeper::_multi",
         op: "commit",
         args: &[Arg::Operations],
@@ -189,11 +290,8 @@ pub(crate) enum Build {
 
 /// What a transaction can hold.
 pub(crate) static OPERATIONS: &[Operation] = &[
-    Operation {
-        name: "create",
-        args: &[Arg::Path, Arg::Data, Arg::Acl, Arg::Flags],
-        build: Build::Write(|v| MultiOp::Create(v.create())),
-    },
+    Operation { name: "create", args: CREATE, build: Build::Write(|v| MultiOp::Create(v.create(false))) },
+    Operation { name: "create2", args: CREATE, build: Build::Write(|v| MultiOp::Create(v.create(true))) },
     Operation {
         name: "delete",
         args: &[Arg::Path, Arg::Version],
@@ -283,7 +381,7 @@ fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Throw
 /// What is thrown before the arguments are read names the path all the same.
 fn about_path(perl: Perl, call: Call, command: &'static Command, thrown: Thrown) -> Thrown {
     match command.args.first() {
-        Some(Arg::Path) => thrown.about(perl, perl.argument(call, 1)),
+        Some(Arg::Path | Arg::Prefix) => thrown.about(perl, perl.argument(call, 1)),
         _ => thrown,
     }
 }

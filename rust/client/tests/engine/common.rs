@@ -61,7 +61,7 @@ impl Client {
     /// The next event, within ten seconds. Answers before it are passed over.
     pub(crate) fn event(&self) -> (u64, WatchedEvent) {
         loop {
-            if let Delivery::Watch { watcher, event } = self.delivery() {
+            if let Delivery::Watch { watcher, event, .. } = self.delivery() {
                 return (watcher, event);
             }
         }

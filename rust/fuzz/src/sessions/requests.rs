@@ -56,7 +56,7 @@ pub(super) fn submit(world: &mut World, input: &mut Input<'_>) {
         16 => Request::WhoAmI,
         17 => Request::AddWatch { path, mode: AddWatchMode::Persistent },
         18 => Request::AddWatch { path, mode: AddWatchMode::PersistentRecursive },
-        19 => Request::RemoveWatches { path, kind: WatcherType::Any },
+        19 => Request::RemoveWatches { path, kind: WatcherType::Any, local: false },
         20 => Request::GetConfig { watch },
         _ => Request::Reconfig { joining: data, leaving: None, members: None, config_version: -1 },
     };

@@ -99,12 +99,15 @@ pub enum Request<'a> {
         /// How far the watch reaches.
         mode: AddWatchMode,
     },
-    /// removeWatches: the server takes them off.
+    /// removeWatches: the server takes them off. A session asks only for what it has set itself, and takes
+    /// them off on its own side too.
     RemoveWatches {
         /// Path of the node.
         path: &'a [u8],
         /// Which of its watches.
         kind: WatcherType,
+        /// Never sent: where no server can be reached, or it does not answer, the session's side alone will do.
+        local: bool,
     },
     /// checkWatches: fails if the server has none; changes nothing.
     CheckWatches {
@@ -280,7 +283,7 @@ impl Request<'_> {
                 chroot.put(path, out);
                 put_int(out, mode as i32);
             }
-            Request::RemoveWatches { path, kind } | Request::CheckWatches { path, kind } => {
+            Request::RemoveWatches { path, kind, .. } | Request::CheckWatches { path, kind } => {
                 chroot.put(path, out);
                 put_int(out, kind as i32);
             }

@@ -1,13 +1,14 @@
 //! The life of a connection: attempt, handshake, loss; and what is replayed on a new one.
 
-use super::{Action, Output, Phase, Session};
-use crate::event::KeeperState;
+use super::{Action, Output, Phase, Session, WatchedEvent};
+use crate::event::{EventType, KeeperState};
 use crate::note::{Expiry, Level, Note};
 use crate::pending::{WatchRule, WatchWish};
 use crate::record::{ConnectRequest, ConnectResponse, SetWatches};
 use crate::time::Time;
 use crate::watches::WatchKind;
 use crate::Code;
+use bytes::Bytes;
 use std::time::Duration;
 
 /// The longest setWatches packet: a longer one might be over the server's limit for requests.
@@ -156,6 +157,19 @@ impl Session {
         self.replay_watches(now);
         self.hand_over_waiting(now);
         self.outputs.push_back(Output::State(self.state()));
+        self.tell_of_missed_changes();
+    }
+
+    /// The server arms persistent watches again, but does not say what they have missed. Whoever looks for
+    /// himself from now on does so after they are armed. Source: `DataTree.setWatches` of Apache ZooKeeper.
+    fn tell_of_missed_changes(&mut self) {
+        let state = self.state();
+        for (watcher, path) in self.watches.staying() {
+            let stays = Some(path.len());
+            let path = Some(Bytes::from(path.into_vec()));
+            let event = WatchedEvent { kind: EventType::RESYNC, state, path };
+            self.outputs.push_back(Output::Watch { watcher, event, stays });
+        }
     }
 
     /// Arms all watches again. The server compares with the last zxid that this client saw and sends

@@ -7,6 +7,7 @@ use crate::op::{Reply, ReplyKind};
 use crate::pending::Pending;
 use crate::record::{ConnectResponse, ReplyHeader, WatcherEvent};
 use crate::time::Time;
+use crate::watches::Fired;
 use crate::wire::DecodeError;
 use crate::xid::reserved;
 use crate::Code;
@@ -93,9 +94,9 @@ impl Session {
         };
         let watchers = self.watches.fire(event.kind, &path);
         self.note_event(event.kind, event.state, Some(&path), watchers.len());
-        for watcher in watchers {
+        for Fired { watcher, stays } in watchers {
             let event = WatchedEvent { kind: event.kind, state: event.state, path: Some(path.clone()) };
-            self.outputs.push_back(Output::Watch { watcher, event });
+            self.outputs.push_back(Output::Watch { watcher, event, stays });
         }
         Ok(())
     }
@@ -118,6 +119,8 @@ impl Session {
         let result = if header.code == Code::OK {
             let kind = if pending.token.is_some() { pending.kind } else { ReplyKind::Nothing };
             match Reply::decode(kind, body, self.chroot()) {
+                // addWatch has a code of its own in the body.
+                Ok(Reply::Outcome(code)) if code != Code::OK => Err(Failure::new(code)),
                 Ok(reply) => Ok(reply),
                 Err(error) => {
                     if let Some(token) = pending.token {
@@ -135,9 +138,12 @@ impl Session {
         // one out of rubbish.
         self.last_zxid = self.last_zxid.max(header.zxid);
         if let Some(wish) = pending.watch {
-            self.register_watch(&wish, header.code);
+            let code = result.as_ref().map_or_else(|failure| failure.code, |_| Code::OK);
+            self.register_watch(&wish, code);
         }
-        if let Some(token) = pending.token {
+        if let Some(removal) = pending.removal {
+            self.removal_answered(&removal, pending.token, header.code);
+        } else if let Some(token) = pending.token {
             self.outputs.push_back(Output::Completed { token, result });
         }
         Ok(())

@@ -15,6 +15,7 @@ mod auth;
 mod connection;
 mod incoming;
 mod notes;
+mod removal;
 mod requests;
 mod timers;
 
@@ -92,6 +93,9 @@ pub enum Output {
         watcher: u64,
         /// What happened.
         event: WatchedEvent,
+        /// The watch is a persistent one, and will fire again: it is on a path that is so many bytes of the
+        /// event's.
+        stays: Option<usize>,
     },
     /// The state of the session changed in a way that users hear of.
     State(KeeperState),

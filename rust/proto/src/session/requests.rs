@@ -2,7 +2,7 @@
 
 use super::{Action, Failure, Output, Phase, Session};
 use crate::note::{Level, Note};
-use crate::op::{AddWatchMode, ReplyKind, Request};
+use crate::op::{AddWatchMode, Reply, ReplyKind, Request};
 use crate::opcode;
 use crate::pending::{Pending, WatchRule, WatchWish};
 use crate::record::SetWatches;
@@ -17,7 +17,7 @@ pub(super) struct Waiting {
     frame: Vec<u8>,
     /// Given up if there is no connection by then.
     connect_by: Time,
-    pending: Pending,
+    pub(super) pending: Pending,
 }
 
 /// What becomes of a request when `max_in_flight` others are unanswered.
@@ -30,7 +30,8 @@ enum WhenFull {
 impl Session {
     /// Asks for an operation. The answer comes as [`Output::Completed`] with `token`.
     ///
-    /// `watcher` is who hears of the watch that the request leaves. `within` overrides the
+    /// `watcher` is who hears of the watch that the request leaves; of a
+    /// [`RemoveWatches`](Request::RemoveWatches) the one whose watches are taken off (`None`: everybody's). `within` overrides the
     /// configured request timeout. While [`Config::max_in_flight`](super::Config::max_in_flight)
     /// requests are unanswered this one waits until there is room.
     ///
@@ -85,11 +86,29 @@ impl Session {
             }
             _ => None,
         };
+        let mut asked_for = *request;
+        let removal = match &mut asked_for {
+            Request::RemoveWatches { path, kind, local } => {
+                match self.plan_removal(path, *kind, watcher, *local)? {
+                    Some(removal) => {
+                        *kind = removal.asked_for;
+                        Some(Box::new(removal))
+                    }
+                    None => {
+                        self.outputs.push_back(Output::Completed { token, result: Ok(Reply::Nothing) });
+                        return Ok(());
+                    }
+                }
+            }
+            _ => None,
+        };
+        let request = &asked_for;
         let pending = Pending {
             xid: 0,
             kind: request.reply_kind(),
             token: Some(token),
             watch,
+            removal,
             write: opcode::is_write(request.opcode()),
             deadline: self.deadline(now, within),
             offset: 0,
@@ -163,6 +182,7 @@ impl Session {
                 kind: ReplyKind::Nothing,
                 token: None,
                 watch: None,
+                removal: None,
                 write: false,
                 deadline: now,
                 offset: 0,
@@ -230,7 +250,7 @@ impl Session {
     }
 
     /// Notes a request that was put into `out` at `start`.
-    fn handed_over(&mut self, now: Time, xid: i32, start: usize, mut pending: Pending) {
+    pub(super) fn handed_over(&mut self, now: Time, xid: i32, start: usize, mut pending: Pending) {
         pending.xid = xid;
         pending.offset = self.transmitted + (start - self.out_start) as u64;
         self.note_request(now, &mut pending, self.out.len() - start);
@@ -245,6 +265,9 @@ impl Session {
 
     /// As [`answer_pending`](Self::answer_pending), where the server may get that much of the stream.
     fn answer_sent(&mut self, code: Code, sent: u64) {
+        if code == Code::CONNECTION_LOSS {
+            self.remove_without_server();
+        }
         let tokens = self.pending.take_tokens(sent);
         self.note_unanswered(tokens.len(), code);
         for (token, maybe_applied) in tokens {
@@ -256,10 +279,19 @@ impl Session {
     pub(super) fn fail_waiting(&mut self, code: Code) {
         self.connect_by = None;
         self.note_unanswered(self.waiting.len(), code);
-        for w in std::mem::take(&mut self.waiting) {
-            if let Some(token) = w.pending.token {
-                self.fail(token, code, false);
+        for waiting in std::mem::take(&mut self.waiting) {
+            self.fail_unsent(waiting.pending, code);
+        }
+    }
+
+    /// Answers a request that no server has got.
+    fn fail_unsent(&mut self, pending: Pending, code: Code) {
+        match (pending.token, pending.removal) {
+            (Some(token), Some(removal)) if removal.local && code == Code::CONNECTION_LOSS => {
+                self.removed_without_server(token, &removal);
             }
+            (Some(token), _) => self.fail(token, code, false),
+            (None, _) => {}
         }
     }
 
@@ -272,13 +304,11 @@ impl Session {
             std::mem::take(&mut self.waiting).into_iter().partition(|w| w.connect_by <= now);
         self.connect_by = waiting.iter().map(|w| w.connect_by).min();
         self.waiting = waiting;
-        for Pending { token, deadline, .. } in late.into_iter().map(|w| w.pending) {
-            let in_time = deadline > now;
+        for pending in late.into_iter().map(|w| w.pending) {
+            let in_time = pending.deadline > now;
             let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
-            if let Some(token) = token {
-                self.note_unanswered(1, code);
-                self.fail(token, code, false);
-            }
+            self.note_unanswered(usize::from(pending.token.is_some()), code);
+            self.fail_unsent(pending, code);
         }
     }
 

@@ -186,7 +186,7 @@ fn the_state_in_an_event_is_passed_on_as_a_number_and_changes_nothing() {
         let mut pair = watching("a");
         pair.feed(&event(3, state, Some(b"/n")));
         match &pair.outputs()[..] {
-            [Output::Watch { watcher: 5, event }] => assert_eq!(event.state, KeeperState(state)),
+            [Output::Watch { watcher: 5, event, .. }] => assert_eq!(event.state, KeeperState(state)),
             other => panic!("{other:?}"),
         }
         assert_eq!(pair.session.state(), KeeperState::CONNECTED);

@@ -51,7 +51,7 @@ impl Sim {
                     self.counts.bump("sessions closed without the server's word");
                 }
                 // Persistent watches may have missed something.
-                Output::Watch { watcher, event } if event.kind == EventType::RESYNC => {
+                Output::Watch { watcher, event, stays: Some(_) } if event.kind == EventType::RESYNC => {
                     let kinds = [Kind::Persistent, Kind::Recursive];
                     assert!(u.armed.iter().any(|a| a.watcher == watcher && kinds.contains(&a.kind)));
                     self.counts.bump("persistent watchers told to look again");

@@ -100,7 +100,7 @@ impl Sim {
         self.counts.bump(if watchers.is_empty() { "events for nobody" } else { "events told" });
         while !watchers.is_empty() {
             match self.users[user].outputs.pop_front() {
-                Some(Output::Watch { watcher, event }) => {
+                Some(Output::Watch { watcher, event, .. }) => {
                     assert!(watchers.remove(&watcher), "watcher {watcher} hears of {kind:?} {path}");
                     assert_eq!(event.kind, kind);
                     assert_eq!(event.state, KeeperState::CONNECTED);

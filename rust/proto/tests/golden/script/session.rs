@@ -22,7 +22,7 @@ impl<S: Server> Script<'_, S> {
     pub(super) fn persistent_watches(&mut self) {
         let add = |path, mode| Request::AddWatch { path, mode };
         let set = |path| Request::SetData { path, data: None, version: -1 };
-        let remove = |path, kind| Request::RemoveWatches { path, kind };
+        let remove = |path, kind| Request::RemoveWatches { path, kind, local: false };
         let check = |path, kind| Request::CheckWatches { path, kind };
         // The server forgets the children watch of "/g" only when it fires: take it off first.
         let result = self.quietly("check_watches", &check(b"/g", WatcherType::Children));

@@ -1,0 +1,213 @@
+package ZooKeeper::Steps::Delete;
+use strict;
+use warnings;
+
+use List::Util           qw(max min);
+use Scalar::Util         qw(blessed);
+use ZooKeeper::Constants qw(ZBADARGUMENTS ZNONODE ZNOTEMPTY ZOK ZRUNTIMEINCONSISTENCY ZUNIMPLEMENTED);
+use ZooKeeper::Error;
+
+our $VERSION = '0.2.0';
+
+# Deletes a node with all below it: lists the nodes, level by level, and deletes them from the last that was found to
+# the first, so children before their parents, in transactions. Others may be at work on the same nodes: what they
+# delete meanwhile need not be deleted here, and what they create is listed and deleted, too.
+
+# Nodes in one transaction, and in one multi_read.
+my ( $MOST_DELETED, $MOST_LISTED ) = ( 500, 256 );
+
+# Names in the answer to a multi_read, in bytes, as far as can be foreseen: the more children nodes have, the fewer are
+# listed in one go.
+my $NAMES = 1 << 20;
+
+# What an operation takes beside the path, at most.
+my $OVERHEAD = 64;
+
+# So often others may create something below a node that is about to be deleted, or the connection be lost while nodes
+# are listed.
+my $PATIENCE = 1_000;
+
+sub steps {
+    my ( $handle, $arg ) = @_;
+    my $self = bless {
+        top       => $arg->{path},
+        version   => $arg->{version},
+        pairs     => [ map { $_ => $arg->{$_} } grep { defined $arg->{$_} } 'request_timeout' ],
+        room      => $handle->jute_maxbuffer / 2,
+        overhead  => $OVERHEAD + length $handle->hosts,    # for the chroot is in there
+        unlisted  => [ $arg->{path} ],
+        doomed    => [],
+        is_doomed => {},
+        list_size => 1,
+        size      => $MOST_DELETED,
+        widest    => 1,
+        patience  => $PATIENCE,
+      },
+      __PACKAGE__;
+    return sub { return $self->_next(@_) };
+}
+
+sub _next {
+    my ( $self, @answer ) = @_;
+    if ( !@answer ) {
+        ( $self->{top} // '' ) eq '/' and $self->_fail( '/', ZBADARGUMENTS, 'the root can not be deleted' );
+    }
+    else {
+        $self->{heard}->( $self, @answer );
+    }
+    return $self->_list   if @{ $self->{unlisted} };
+    return $self->_delete if @{ $self->{doomed} };
+    return [];
+}
+
+sub _list {
+    my ($self) = @_;
+    my @paths  = splice @{ $self->{unlisted} }, 0, $self->{one_by_one} ? 1 : $self->{list_size};
+    if ( @paths == 1 ) {
+        $self->{heard} = sub {
+            my ( undef, $error, @names ) = @_;
+            my $code = _code($error);
+            if ( defined $error && !( $code == ZNONODE && $self->{is_doomed}{ $paths[0] } ) ) {
+                $self->_fail( $paths[0], $code ) if $code == ZNONODE;
+                die $error;
+            }
+            $self->_listed( $paths[0], $code, @names );
+        };
+        return ( get_children => $paths[0], @{ $self->{pairs} } );
+    }
+    $self->{heard} = sub {
+        my ( undef, $error, @results ) = @_;
+        if ( defined $error ) {
+            my $unknown  = _code($error) == ZUNIMPLEMENTED;    # by a server older than 3.6
+            my $too_long = _code($error) && $error->is_connection_loss && $self->{patience}-- > 0;
+            die $error if !$unknown && !$too_long;
+            $self->{one_by_one} = 1;
+            unshift @{ $self->{unlisted} }, @paths;
+            return;
+        }
+        for my $path (@paths) {
+            my $result = shift @results;
+            my $code   = $result->{code} // ZOK;
+            $self->_fail( $path, $code ) if $code != ZOK && $code != ZNONODE;
+            $self->_listed( $path, $code, @{ $result->{children} // [] } );
+        }
+    };
+    my @ops = map { [ get_children => $_ ] } @paths;
+    return ( sub { my ( $handle, @pairs ) = @_; return _read( $handle, \@ops, @pairs ) },
+        @{ $self->{pairs} } );
+}
+
+sub _read {
+    my ( $handle, $ops, @pairs ) = @_;
+    require ZooKeeper::MultiRead;
+    return ZooKeeper::MultiRead->new( handle => $handle, ops => $ops )->commit(@pairs);
+}
+
+sub _listed {
+    my ( $self, $path, $code, @names ) = @_;
+    if ( $code == ZNONODE ) {
+        $self->_forget($path);
+        return;
+    }
+    $self->_doom($path);
+    my $above = $path eq '/' ? '' : $path;
+    my @below = grep { !$self->{is_doomed}{$_} } map { "$above/$_" } @names;
+    $self->_doom($_) for @below;
+    push @{ $self->{unlisted} }, @below;
+    $self->{widest} = max( $self->{widest}, $self->{overhead} + length join '', @names );
+    my $fits = int( $NAMES / $self->{widest} );
+    $self->{list_size} = max( 1, min( $self->{list_size} * 2, $fits, $MOST_LISTED ) );
+    return;
+}
+
+sub _doom {
+    my ( $self, $path ) = @_;
+    push @{ $self->{doomed} }, $path if !$self->{is_doomed}{$path}++;
+    return;
+}
+
+# Somebody else has deleted it.
+sub _forget {
+    my ( $self, $path ) = @_;
+    delete $self->{is_doomed}{$path};
+    return;
+}
+
+sub _delete {
+    my ($self) = @_;
+    my $doomed = $self->{doomed};
+    my ( $room, @paths ) = ( $self->{room} );
+    while ( @$doomed && @paths < $self->{size} ) {
+        my $path = $doomed->[-1];
+        if ( $self->{is_doomed}{$path} ) {
+            my $takes =
+              $self->{overhead} + 3 * length $path;    # wide characters are three bytes each, as a rule
+            last if @paths && $takes > $room;
+            $room -= $takes;
+            push @paths, $path;
+        }
+        pop @$doomed;
+    }
+    return [] if !@paths;
+
+    # The version is the node's own, which goes last; but if it is another one, the others have to stay.
+    my $version = $self->{version};
+    my @ops     = map { [ delete => $_, $_ eq $self->{top} ? $version : undef ] } @paths;
+    unshift @ops,   [ check => $self->{top}, $version ] if defined $version;
+    unshift @paths, $self->{top}                        if defined $version;
+    $self->{heard} = sub { my ( undef, @answer ) = @_; $self->_deleted( \@paths, @answer ) };
+    return ( sub { my ( $handle, @pairs ) = @_; return _commit( $handle, \@ops, @pairs ) },
+        @{ $self->{pairs} } );
+}
+
+sub _commit {
+    my ( $handle, $ops, @pairs ) = @_;
+    require ZooKeeper::Transaction;
+    return ZooKeeper::Transaction->new( handle => $handle, ops => $ops )->commit(@pairs);
+}
+
+sub _deleted {
+    my ( $self, $paths, $error, @results ) = @_;
+    die $error if defined $error;
+    my @paths = @$paths;
+    my ($culprit) = grep { _is_culprit( $results[$_] ) } 0 .. $#results;
+    if ( !defined $culprit ) {
+        delete @{ $self->{is_doomed} }{@paths};
+        $self->{size} = min( 2 * $self->{size}, $MOST_DELETED );
+        return;
+    }
+    my ( $path, $code ) = ( $paths[$culprit], $results[$culprit]{code} );
+    my $versions = defined $self->{version} ? 1 : 0;
+    push @{ $self->{doomed} }, reverse @paths[ $versions .. $#paths ];
+    if ( $code == ZNONODE && !( $versions && $culprit == 0 ) ) {
+        $self->_forget($path);
+        $self->{size} = max( 1, int( $self->{size} / 2 ) );    # another may well be at the same work
+    }
+    elsif ( $code == ZNOTEMPTY && $self->{patience}-- > 0 ) {
+        push @{ $self->{unlisted} }, $path;
+    }
+    else {
+        $self->_fail( $path, $code );
+    }
+    return;
+}
+
+sub _is_culprit {
+    my ($result) = @_;
+    return
+         $result->{type} eq 'error'
+      && $result->{code} != ZOK
+      && $result->{code} != ZRUNTIMEINCONSISTENCY;
+}
+
+sub _code {
+    my ($error) = @_;
+    return blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
+}
+
+sub _fail {
+    my ( undef, $path, @why ) = @_;
+    return ZooKeeper::Error::_raise( 'delete', $path, @why );
+}
+
+1;
