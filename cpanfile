@@ -18,6 +18,7 @@ requires 'Fcntl';
 requires 'File::Path';
 requires 'File::Spec';
 requires 'File::Temp';
+requires 'List::Util';
 requires 'POSIX';
 requires 'Scalar::Util';
 requires 'Socket';
@@ -67,7 +68,6 @@ on test => sub {
     requires 'IO::Socket::INET';
     requires 'IPC::Open2';
     requires 'JSON::PP';
-    requires 'List::Util';
     requires 'MIME::Base64';
     requires 'Sys::Hostname';
     requires 'Tie::Array';

@@ -304,11 +304,46 @@ ZooKeeper::Dispatcher - brings events to their watchers
 
 A dispatcher has the channel through which events come, and the answers to commands
 that L<don't wait|ZooKeeper::Asynchronous>, the watchers that wait for events, and a way for
-the program's loop to notice. This class knows no loop.
-L<ZooKeeper::Dispatcher::AnyEvent> does, and is what a handle takes by default;
-L<ZooKeeper::Dispatcher::IOAsync>, L<ZooKeeper::Dispatcher::Mojo> and
-L<ZooKeeper::Dispatcher::POE> know others, L<ZooKeeper::Dispatcher::Interrupt> needs
-none, and L<ZooKeeper::Dispatcher::Pipe> is the base for more.
+the program's loop to notice. This class knows no loop. Others do, and a handle takes
+them by name:
+
+=over
+
+=item C<AnyEvent>
+
+The default. Watchers are called from L<AnyEvent>'s loop, whichever that is: EV, if it
+is installed.
+
+=item C<IOAsync>
+
+From an L<IO::Async> loop, C<< IO::Async::Loop->new >> if none is given.
+
+=item C<Mojo>
+
+From a L<Mojo::IOLoop>, the singleton if none is given.
+
+=item C<POE>
+
+From L<POE>'s kernel.
+
+=item C<Interrupt>
+
+Without a loop, between two operations of the program, whatever it does (by
+L<Async::Interrupt>). A system call that waits is not interrupted.
+
+=item C<Pipe>
+
+For a loop of one's own: a descriptor that is readable while there are events. See
+L<ZooKeeper::Dispatcher::Pipe>.
+
+=back
+
+Each has a manual, C<perldoc ZooKeeper::Dispatcher::NAME>. Their loops are loaded with
+them and not before. To give one its loop, make it first:
+
+    require ZooKeeper::Dispatcher::IOAsync;
+    my $dispatcher = ZooKeeper::Dispatcher::IOAsync->new( loop => $loop );
+    my $zk         = ZooKeeper->new( hosts => 'localhost:2181', dispatcher => $dispatcher );
 
 Several handles may share one. It needs no server, and is destroyed with the last
 handle that has it.

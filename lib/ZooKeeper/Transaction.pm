@@ -68,7 +68,14 @@ The operations so far: an array ref. What is in it is the compiled part's affair
 
     my $next = $transaction->create( '/x', value => 'data', acl => $acl, ephemeral => 1, sequential => 1 );
 
-Without C<acl> the node gets the handle's L<default_acl|ZooKeeper/default_acl>.
+Without C<acl> the node gets the handle's L<default_acl|ZooKeeper/default_acl>. C<container>
+and C<ttl> are those of L<ZooKeeper/create>.
+
+=head2 create2
+
+    my $next = $transaction->create2( '/x', value => 'data' );
+
+The result has the node's stat as well, from servers of 3.9 on; those before leave it out.
 
 =head2 delete
 
@@ -89,7 +96,8 @@ Nothing is done to the node, but its data must have this version.
     my @results = $transaction->commit;
 
 Sends the operations, and returns a hash ref for each:
-C<< {type => 'create', path => $path} >>, C<< {type => 'delete'} >>,
+C<< {type => 'create', path => $path} >>,
+C<< {type => 'create2', path => $path, stat => $stat} >>, C<< {type => 'delete'} >>,
 C<< {type => 'set', stat => $stat} >>, C<< {type => 'check'} >>. In scalar context
 how many there are. Without an operation nothing is sent.
 
