@@ -5,7 +5,6 @@ use warnings;
 use Scalar::Util         qw(blessed weaken);
 use ZooKeeper::Constants qw(ZINVALIDSTATE ZNODEEXISTS ZNONODE);
 use ZooKeeper::Error;
-use ZooKeeper::Steps::Delete ();
 
 our $VERSION = '0.2.0';
 
@@ -17,8 +16,11 @@ our $VERSION = '0.2.0';
 my %STEPS = (
     ensure_path  => sub { my ( undef, undef, $arg ) = @_; _create_path( 'create', $arg, 1 ) },
     create_below => sub { my ( undef, $name, $arg ) = @_; _create_path( $name,    $arg ) },
-    delete_below =>
-      sub { my ( $handle, undef, $arg ) = @_; ZooKeeper::Steps::Delete::steps( $handle, $arg ) },
+    delete_below => sub {
+        my ( $handle, undef, $arg ) = @_;
+        require ZooKeeper::Steps::Delete;    # few programs ever do it
+        return ZooKeeper::Steps::Delete::steps( $handle, $arg );
+    },
 );
 
 # Takes these steps in place of a command; tells somebody, or waits and returns the result.
