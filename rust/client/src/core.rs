@@ -1,12 +1,14 @@
 //! A session with its connection: what both the IO thread and a leading caller drive, under one lock.
 
 mod notes;
+mod probing;
 
 use crate::backlog::{Backlogs, Verdict};
 use crate::conn::Conn;
 use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
 use crate::handle::{posted, Ticket};
+use crate::probe::Probe;
 use crate::queue::{Delivery, Sink};
 use crate::resolver::{Answer, Resolver};
 use crate::slots::{Awaited, Slots};
@@ -74,6 +76,8 @@ pub(crate) struct Core {
     /// The server whose name is being resolved.
     resolving: Option<HostPort>,
     resolver: Resolver,
+    /// A server that is asked whether it can write.
+    probe: Option<Probe>,
     /// The socket did not take all that there is to write.
     write_blocked: bool,
     /// Since when there are requests that are held back.
@@ -109,6 +113,7 @@ impl Core {
             addresses: VecDeque::new(),
             resolving: None,
             resolver: Resolver::default(),
+            probe: None,
             write_blocked: false,
             held_since: None,
             lead: Lead::Engine,
@@ -122,6 +127,9 @@ impl Core {
 
     /// The poller has reported something about the socket.
     pub(crate) fn handle_io(&mut self, now: Time, key: u64, flags: EventFlags) {
+        if self.handle_probe_io(now, key) {
+            return;
+        }
         let Some(conn) = &mut self.conn else { return };
         if !conn.reported(key) {
             return;
@@ -151,6 +159,7 @@ impl Core {
     /// The moment that was asked for has come, or somebody wants this session looked at.
     pub(crate) fn handle_timer(&mut self, now: Time) {
         self.scheduled = None;
+        self.go_on_probing(now);
         match self.lead {
             // It watches its own timers.
             Lead::Caller(_) => return,
@@ -280,6 +289,8 @@ impl Core {
             self.tell();
             match self.session.poll_action() {
                 Some(Action::Connect(host)) => self.connect_to(host, now),
+                Some(Action::Probe(host)) => self.start_probe(host, now),
+                Some(Action::EndProbe) => self.probe = None,
                 Some(Action::Disconnect) => self.disconnect(),
                 None if self.flush(now) => {}
                 None => break,
@@ -419,8 +430,7 @@ impl Core {
     fn connect_next(&mut self, now: Time) {
         self.conn = None;
         while let Some(peer) = self.addresses.pop_front() {
-            self.connections = self.connections.wrapping_add(1);
-            let key = engine::event_key(self.id, self.connections);
+            let key = self.next_key();
             self.note_connecting(peer);
             match Conn::open(self.engine.shared.poller(), key, peer) {
                 Ok(conn) => {
@@ -433,8 +443,15 @@ impl Core {
         self.session.handle_closed(now);
     }
 
+    /// A key for the poller that no other connection of this handle has.
+    fn next_key(&mut self) -> u64 {
+        self.connections = self.connections.wrapping_add(1);
+        engine::event_key(self.id, self.connections)
+    }
+
     fn disconnect(&mut self) {
         self.conn = None;
+        self.probe = None;
         self.addresses.clear();
         self.resolving = None;
         self.write_blocked = false;

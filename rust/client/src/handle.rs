@@ -14,7 +14,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
 use zk_proto::op::{Reply, Request};
-use zk_proto::session::{Config, Failure, Session};
+use zk_proto::session::{Config, Failure, Metrics, Session};
 use zk_proto::{Code, KeeperState};
 
 /// How a call ended.
@@ -286,6 +286,32 @@ impl Handle {
         core.session.close(now);
         core.settle(now);
         ticket
+    }
+
+    /// As [`close`](Self::close), but the session is left to whoever resumes it with its id and password: the
+    /// server is told nothing. The call has ended when this returns.
+    pub fn leave(&self) -> Ticket {
+        let mut core = self.lock();
+        core.session.leave();
+        self.open_slot(&mut core, Awaited::Closed, Duration::ZERO, Some(Ok(Reply::Nothing)))
+    }
+
+    /// Takes another list of servers. The session stays where it is or moves to another server, by chance: so
+    /// that many clients which are told the same spread evenly over the new list.
+    ///
+    /// # Errors
+    /// The session is over, or the chroot is another one. Nothing has changed then.
+    pub fn set_hosts(&self, hosts: ConnectString) -> Result<(), Failure> {
+        let now = clock::now();
+        let mut core = self.lock();
+        core.session.set_servers(now, hosts)?;
+        core.settle(now);
+        Ok(())
+    }
+
+    /// What was counted since the handle was opened.
+    pub fn metrics(&self) -> Metrics {
+        self.lock().session.metrics()
     }
 
     /// The state in the C client's numbers.

@@ -54,7 +54,7 @@ fn config(input: &mut Input<'_>) -> Config {
 
 /// One operation: its number, and what it takes.
 fn step(world: &mut World, input: &mut Input<'_>) {
-    match input.byte() % 24 {
+    match input.byte() % 26 {
         // Users.
         0 | 1 => requests::submit(world, input),
         2 => requests::authenticate(world, input),
@@ -82,6 +82,9 @@ fn step(world: &mut World, input: &mut Input<'_>) {
         20 => server::stray_reply(world, input),
         21 => server::raw_frame(world, input),
         22 => server::raw(world, input),
+        // Servers that can write, and those that can't; other lists of servers.
+        24 => world.probed(input.byte() & 1 != 0),
+        25 => world.set_hosts(input.choose(&["a,b", "b,c,d,e", "a", "d,e/app", "a,b,c/app", "[::1]:1/n"])),
         // Calls out of turn: a driver with news of a connection that has gone.
         _ => world.out_of_turn(input.byte()),
     }

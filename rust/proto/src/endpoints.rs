@@ -1,6 +1,7 @@
 //! Which server to try next, and when: a shuffled list and growing, jittered pauses.
 
 use crate::connect_string::HostPort;
+use crate::rebalance;
 use crate::time::Time;
 use std::time::Duration;
 
@@ -32,6 +33,44 @@ impl Endpoints {
         let host = self.hosts.get(self.next).cloned();
         self.next = (self.next + 1) % self.hosts.len().max(1);
         host
+    }
+
+    /// The server that [`next`](Self::next) would give.
+    pub(crate) fn peek(&self) -> Option<&HostPort> {
+        self.hosts.get(self.next)
+    }
+
+    /// Takes another list in place of the present one. `current` is where the client is or is about to go;
+    /// `in_use` says which of the two. False if it has to move (or to go somewhere else): to `next`, at once.
+    pub(crate) fn replace(
+        &mut self,
+        hosts: &[HostPort],
+        current: Option<&HostPort>,
+        in_use: bool,
+        rng: &mut fastrand::Rng,
+    ) -> bool {
+        let placement = rebalance::place(&self.hosts, hosts, current, rng);
+        self.hosts = placement.order;
+        // Where it is already it is tried last.
+        self.next = usize::from(placement.stays && in_use) % self.hosts.len().max(1);
+        if !placement.stays {
+            self.failures = 0;
+        }
+        placement.stays
+    }
+
+    /// Makes a server the next to be tried, if it is one of the list.
+    pub(crate) fn prefer(&mut self, host: &HostPort) {
+        if let Some(index) = self.hosts.iter().position(|h| h == host) {
+            self.next = index;
+        }
+    }
+
+    /// All servers but one, in an order by chance.
+    pub(crate) fn others(&self, than: Option<&HostPort>, rng: &mut fastrand::Rng) -> Vec<HostPort> {
+        let mut others: Vec<HostPort> = self.hosts.iter().filter(|h| Some(*h) != than).cloned().collect();
+        rng.shuffle(&mut others);
+        others
     }
 
     /// A connection or an attempt ended; `up_since` is when the session was established on it.

@@ -22,6 +22,7 @@ pub mod xid;
 
 mod endpoints;
 mod pending;
+mod rebalance;
 mod watches;
 
 pub use code::Code;

@@ -134,7 +134,17 @@ pub enum Note {
     Closed,
     /// The session was closed without a connection: no server knows.
     LeftBehind,
+    /// The session was left to whoever resumes it.
+    Left,
+    /// There is another list of servers: the connect string, and whether the session stays where it is.
+    Hosts(String, bool),
+    /// The connection is given up for another server's.
+    Moves(Option<HostPort>, Option<HostPort>),
+    /// A server that can write was found.
+    FoundWriter(HostPort),
 
+    /// A server is asked whether it can write.
+    Probe(HostPort),
     /// The next attempt to connect comes after this time.
     Pause(Duration),
     /// The connect request was sent.
@@ -264,6 +274,18 @@ impl fmt::Display for Note {
             Note::Closed => f.write_str("session closed"),
             Note::LeftBehind => {
                 f.write_str("session closed without a connection: on the servers it lives until it expires")
+            }
+            Note::Left => f.write_str("session left, to be resumed"),
+            Note::Hosts(hosts, stays) => {
+                let stays = if *stays { "stays" } else { "moves" };
+                write!(f, "new list of servers: {}; the session {stays}", Shown::text(hosts))
+            }
+            Note::Moves(from, to) => write!(f, "moving from {} to {}", At(from), At(to)),
+            Note::FoundWriter(server) => {
+                write!(f, "{} can write", Shown::text(&server.to_string()))
+            }
+            Note::Probe(server) => {
+                write!(f, "asking {} whether it can write", Shown::text(&server.to_string()))
             }
             Note::Pause(span) => write!(f, "next attempt to connect in {} ms", span.as_millis()),
             Note::Handshake { id, zxid, timeout } => write!(

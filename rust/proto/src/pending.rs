@@ -54,6 +54,8 @@ pub(crate) struct Pending {
     /// Whether it changes the tree: only then can its outcome be unknown after a loss.
     pub(crate) write: bool,
     pub(crate) deadline: Time,
+    /// When it was handed to the connection.
+    pub(crate) sent: Time,
     /// Where its first byte stands in the stream of this connection.
     pub(crate) offset: u64,
     /// For the notes about it, when such are wanted.
@@ -186,6 +188,7 @@ mod tests {
             removal: None,
             write: false,
             deadline: Time::from_micros(deadline),
+            sent: Time::default(),
             offset: 0,
             asked: None,
         }

@@ -148,6 +148,11 @@ impl Watches {
         self.maps[kind as usize].keys().map(|p| &**p)
     }
 
+    /// How many there are: one for each path and kind, however many watchers share it.
+    pub(crate) fn count(&self) -> usize {
+        self.maps.iter().map(HashMap::len).sum()
+    }
+
     pub(crate) fn clear(&mut self) {
         self.maps = Default::default();
     }

@@ -4,6 +4,7 @@ use super::super::input::Input;
 use super::server::Peer;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use zk_proto::connect_string::ConnectString;
 use zk_proto::note::Level;
 use zk_proto::op::Request;
 use zk_proto::session::{Action, Config, Output, Session};
@@ -35,6 +36,8 @@ pub(super) struct World {
     pub(super) session: Session,
     pub(super) now: Time,
     pub(super) link: Link,
+    /// A server is asked whether it can write.
+    probing: bool,
     /// The server of this connection.
     pub(super) peer: Peer,
     /// Credentials that every new connection begins with.
@@ -58,6 +61,7 @@ impl World {
             session: Session::new(config, now),
             now,
             link: Link::Down,
+            probing: false,
             peer: Peer::new(),
             auths: BTreeSet::new(),
             request_timeout,
@@ -281,8 +285,31 @@ impl World {
         self.settle();
     }
 
+    /// A server has said whether it can write, if one was asked.
+    pub(super) fn probed(&mut self, can_write: bool) {
+        if std::mem::take(&mut self.probing) {
+            self.session.handle_probe(self.now, can_write);
+            self.settle();
+        }
+    }
+
+    /// Another list of servers.
+    pub(super) fn set_hosts(&mut self, hosts: &str) {
+        let servers = ConnectString::parse(hosts.as_bytes()).expect("a connect string");
+        let over = self.session.over();
+        // What was learnt of the former servers says nothing of these.
+        self.pace.failures = 0;
+        self.pace.recent.clear();
+        if let Err(failure) = self.session.set_servers(self.now, servers) {
+            let ended = self.closes > 0 || over == Some(failure.code);
+            assert!(ended || failure.code == Code::BAD_ARGUMENTS, "{failure:?}");
+        }
+        self.settle();
+    }
+
     fn unlink(&mut self) {
         self.link = Link::Down;
+        self.probing = false;
         self.peer = Peer::new();
         self.pace.lost(self.now);
     }
@@ -304,6 +331,11 @@ impl World {
                     self.link = Link::Trying;
                     self.pace.connect(self.now);
                 }
+                Action::Probe(_) => {
+                    assert!(self.link == Link::Up && !self.probing, "a probe out of turn");
+                    self.probing = true;
+                }
+                Action::EndProbe => self.probing = false,
                 Action::Disconnect => {
                     assert!(self.link != Link::Down || self.closes > 0, "there is nothing to drop");
                     if self.link != Link::Down {

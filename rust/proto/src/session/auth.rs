@@ -206,6 +206,7 @@ impl Session {
         AuthPacket { scheme: &entry.scheme, credentials: &entry.credentials }.encode(&mut self.out);
         self.notes.leave(Level::Info, || Note::AuthSent(lossy(&entry.scheme)));
         self.auth.unanswered.push_back(index);
+        self.counted.sent += 1;
         self.last_write = now;
     }
 }

@@ -111,6 +111,8 @@ impl Session {
     pub(super) fn reset_stream(&mut self) {
         self.pending.clear();
         self.auth.connection_lost();
+        self.moving = None;
+        self.search = None;
         self.replaying = 0;
         self.frames.clear();
         self.out.clear();
@@ -150,6 +152,10 @@ impl Session {
         self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         self.phase = Phase::Established { since: now, read_only: response.read_only };
         self.cut_off_since = None;
+        self.counted.connections += 1;
+        if response.read_only {
+            self.search_from(now);
+        }
         self.note_granted(response, resumed);
         // Authentication first: without it the server would not report events on protected nodes.
         self.replay_auth(now);
@@ -187,6 +193,7 @@ impl Session {
                 let path = chroot.prefix(path);
                 if !batch.is_empty() && batch.length_with(path.len()) > limit {
                     batch.encode(&mut self.out);
+                    self.counted.sent += 1;
                     self.replaying += 1;
                     batch = SetWatches::new(self.last_zxid);
                 }
@@ -194,6 +201,7 @@ impl Session {
             }
         }
         batch.encode(&mut self.out);
+        self.counted.sent += 1;
         self.replaying += 1;
         self.last_write = now;
     }

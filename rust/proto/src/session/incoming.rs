@@ -33,11 +33,12 @@ impl Session {
             return;
         }
         self.last_read = now;
+        self.counted.bytes_received += bytes.len() as u64;
         self.frames.extend(bytes);
         loop {
             let frame = match self.frames.next_frame() {
                 Ok(Some(frame)) => frame,
-                Ok(None) => return,
+                Ok(None) => return self.move_when_idle(now),
                 Err(error) => return self.drop_for(now, &error.into()),
             };
             let result = match self.phase {
@@ -62,7 +63,12 @@ impl Session {
     fn handle_frame(&mut self, now: Time, mut frame: Bytes) -> Result<(), Nonsense> {
         let header = ReplyHeader::decode(&mut frame)?;
         match header.xid {
+            reserved::EVENT => self.counted.events += 1,
+            _ => self.counted.received += 1,
+        }
+        match header.xid {
             reserved::PING => {
+                self.answered_ping(now);
                 self.note_pong(now);
                 Ok(())
             }
@@ -76,6 +82,7 @@ impl Session {
             reserved::SET_WATCHES => Err(Nonsense::SetWatches(header.code)),
             xid => match self.pending.pop(xid) {
                 Some(pending) => {
+                    self.counted.last_rtt = Some(now.since(pending.sent));
                     let done = self.handle_reply(now, pending, header, frame);
                     self.hand_over_waiting(now);
                     done

@@ -1,7 +1,7 @@
 //! A session with an ensemble, as a value that is fed and drained.
 //!
 //! Feed it: [`handle_connected`](Session::handle_connected), [`handle_bytes`](Session::handle_bytes), [`handle_closed`](Session::handle_closed),
-//! [`handle_timeout`](Session::handle_timeout), [`submit`](Session::submit).
+//! [`handle_timeout`](Session::handle_timeout), [`handle_probe`](Session::handle_probe), [`submit`](Session::submit).
 //! Then drain it, in this order, until each has nothing more: [`poll_note`](Session::poll_note) (if
 //! any are wanted), [`poll_output`](Session::poll_output),
 //! [`poll_action`](Session::poll_action), [`transmit`](Session::transmit) (followed by
@@ -14,10 +14,15 @@
 mod auth;
 mod connection;
 mod incoming;
+mod metrics;
+mod moving;
 mod notes;
 mod removal;
 mod requests;
+pub mod search;
 mod timers;
+
+pub use metrics::Metrics;
 
 use crate::chroot::Chroot;
 use crate::connect_string::{ConnectString, HostPort};
@@ -72,6 +77,11 @@ pub struct Config {
 pub enum Action {
     /// Connect to this server; then call `handle_connected` or `handle_closed`.
     Connect(HostPort),
+    /// Ask this server, over a connection of its own, whether it can write (`isro`); then call
+    /// [`handle_probe`](Session::handle_probe). There is one probe at a time: the one before has ended.
+    Probe(HostPort),
+    /// Drop the probe; `handle_probe` is not called for it any more. A connection that is dropped takes it along.
+    EndProbe,
     /// Drop the connection or the attempt. `handle_closed` is not called for it.
     Disconnect,
 }
@@ -186,6 +196,11 @@ pub struct Session {
     connect_by: Option<Time>,
     /// xid of the closeSession that is under way.
     closing: Option<i32>,
+    /// The connection is to be given up for another server's: as soon as nothing is under way, or then.
+    moving: Option<Time>,
+    /// The search for a server that can write, on a connection to one that can't.
+    search: Option<search::Search>,
+    counted: Metrics,
 
     frames: FrameBuffer,
     out: Vec<u8>,
@@ -224,6 +239,9 @@ impl Session {
             waiting: VecDeque::new(),
             connect_by: None,
             closing: None,
+            moving: None,
+            search: None,
+            counted: Metrics::default(),
             frames: FrameBuffer::new(config.jute_maxbuffer.max(LEAST_FRAME_LIMIT)),
             out: Vec::new(),
             out_start: 0,
@@ -276,6 +294,7 @@ impl Session {
     pub fn transmitted(&mut self, count: usize) {
         self.out_start += count;
         self.transmitted += count as u64;
+        self.counted.bytes_sent += count as u64;
         if self.out_start >= self.out.len() {
             self.out_start = 0;
             self.out.clear();

@@ -111,6 +111,7 @@ impl Session {
             removal,
             write: opcode::is_write(request.opcode()),
             deadline: self.deadline(now, within),
+            sent: now,
             offset: 0,
             asked: self.asked(request, now),
         };
@@ -127,7 +128,7 @@ impl Session {
             let mut frame = Vec::new();
             request.encode(0, &self.config.servers.chroot, &mut frame);
             self.check_length(frame.len())?;
-            let connect_by = match self.is_established() {
+            let connect_by = match self.is_established() && self.moving.is_none() {
                 true => pending.deadline, // it is room that this one waits for
                 false => (now + self.timeout).min(pending.deadline),
             };
@@ -173,6 +174,7 @@ impl Session {
         }
         self.fail_waiting(Code::CLOSING);
         self.fail_auth(Code::CLOSING);
+        self.moving = None;
         if matches!(self.phase, Phase::Established { .. }) {
             let start = self.out.len();
             let xid = self.xids.next();
@@ -185,6 +187,7 @@ impl Session {
                 removal: None,
                 write: false,
                 deadline: now,
+                sent: now,
                 offset: 0,
                 asked: self.asked(&Request::CloseSession, now),
             };
@@ -197,8 +200,16 @@ impl Session {
         }
     }
 
-    /// Ends the session without a word to the server (close took too long, or the session is to be
-    /// resumed by somebody else).
+    /// Ends the session here and leaves it to whoever resumes it with its id and password: requests under way
+    /// are answered with [`Code::CLOSING`] and the connection is dropped, but the server is told nothing.
+    pub fn leave(&mut self) {
+        if self.over() != Some(Code::INVALID_STATE) {
+            self.notes.leave(Level::Info, || Note::Left);
+            self.end(Code::INVALID_STATE);
+        }
+    }
+
+    /// Ends the session without a word to the server (close took too long, or somebody else is to go on with it).
     pub fn end(&mut self, code: Code) {
         let unconfirmed = self.closing.take().is_some();
         if unconfirmed {
@@ -224,12 +235,12 @@ impl Session {
 
     /// Whether a request may go to the server now.
     fn has_room(&self) -> bool {
-        self.is_established() && self.pending.len() < self.config.max_in_flight
+        self.is_established() && self.moving.is_none() && self.pending.len() < self.config.max_in_flight
     }
 
     /// Hands what waits to the server, in the order in which it was asked, as far as there is room.
     pub(super) fn hand_over_waiting(&mut self, now: Time) {
-        if self.waiting.is_empty() {
+        if self.waiting.is_empty() || self.moving.is_some() {
             return;
         }
         while self.has_room() {
@@ -252,10 +263,21 @@ impl Session {
     /// Notes a request that was put into `out` at `start`.
     pub(super) fn handed_over(&mut self, now: Time, xid: i32, start: usize, mut pending: Pending) {
         pending.xid = xid;
+        pending.sent = now;
+        self.counted.sent += 1;
         pending.offset = self.transmitted + (start - self.out_start) as u64;
         self.note_request(now, &mut pending, self.out.len() - start);
         self.pending.push(pending);
         self.last_write = now;
+    }
+
+    /// What waits for room waits for another connection from now on, and no longer than any request does.
+    pub(super) fn wait_for_connection(&mut self, now: Time) {
+        let latest = now + self.timeout;
+        for waiting in &mut self.waiting {
+            waiting.connect_by = latest.min(waiting.pending.deadline);
+        }
+        self.connect_by = self.waiting.iter().map(|w| w.connect_by).min();
     }
 
     /// Answers all that was handed to the connection, in order, and leaves tombstones.

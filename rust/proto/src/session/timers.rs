@@ -1,5 +1,6 @@
 //! Everything that happens because time has passed.
 
+use super::search::Search;
 use super::{Phase, Session};
 use crate::note::Expiry;
 use crate::record::encode_ping;
@@ -16,7 +17,10 @@ impl Session {
         let phase = match self.phase {
             Phase::Pausing { until } => Some(until),
             Phase::Connecting { deadline } | Phase::Handshaking { deadline } => Some(deadline),
-            Phase::Established { .. } => Some(self.ping_at().min(self.dead_at())),
+            Phase::Established { .. } => {
+                let search = self.search.as_ref().map(Search::at);
+                earlier(earlier(self.moving, search), Some(self.ping_at().min(self.dead_at())))
+            }
             Phase::Over(_) => None,
         };
         let expiry = self.suspect_at().filter(|_| self.config.expire_by_clock && self.over().is_none());
@@ -43,10 +47,15 @@ impl Session {
                 self.note_silence(now);
                 self.lose(now, true);
             }
-            Phase::Established { .. } if self.ping_at() <= now => {
-                encode_ping(&mut self.out);
-                self.last_write = now;
-                self.note_ping(now);
+            Phase::Established { .. } if self.moving.is_some_and(|at| at <= now) => self.lose(now, true),
+            Phase::Established { .. } => {
+                if self.ping_at() <= now {
+                    encode_ping(&mut self.out);
+                    self.last_write = now;
+                    self.sent_ping(now);
+                    self.note_ping(now);
+                }
+                self.search_on(now);
             }
             _ => {}
         }

@@ -87,6 +87,7 @@ impl Sim {
                     let many = self.rng.u32(5..20);
                     (0..many).for_each(|_| self.ask_something(user));
                 }
+                16..=17 if !self.plan.calm => self.set_hosts(user),
                 _ => self.ask_something(user),
             }
             self.settle(user);

@@ -92,6 +92,8 @@ impl Sim {
             self.judge_rest(user);
             match self.users[user].session.poll_action() {
                 Some(Action::Connect(host)) => self.connect(user, server_of(&host.host)),
+                Some(Action::Probe(host)) => self.probe(user, server_of(&host.host)),
+                Some(Action::EndProbe) => self.users[user].probe = None,
                 Some(Action::Disconnect) => self.disconnect(user),
                 None => {
                     self.flush(user);
@@ -126,6 +128,7 @@ impl Sim {
 
     /// The user's end of his connection is gone.
     fn drop_conn(&mut self, user: usize) {
+        self.users[user].probe = None;
         if let Some(conn) = self.users[user].conn.take() {
             self.conns[conn].client_open = false;
             if self.rng.bool() {
@@ -138,7 +141,7 @@ impl Sim {
 
     fn disconnect(&mut self, user: usize) {
         self.trace(|sim| format!("user {user} drops conn {:?}", sim.users[user].conn));
-        let over = self.users[user].session.over().is_some();
+        let over = self.users[user].session.over().is_some() || self.users[user].moving;
         assert!(!self.plan.calm || over, "an undisturbed connection was dropped");
         self.drop_conn(user);
     }
@@ -209,7 +212,8 @@ impl Sim {
         }
         assert_eq!(result, Ok(()), "a session that is not over refused a request");
         let (stage, offset) = match u.conn.filter(|_| u.session.is_connected()) {
-            Some(conn) if !u.waits.is_empty() || in_flight >= u.most_in_flight => {
+            // It will wait for the next connection, but the model learns of that when this one is left.
+            Some(conn) if u.moving || !u.waits.is_empty() || in_flight >= u.most_in_flight => {
                 self.counts.bump("requests that waited for room");
                 (Stage::Crowded(conn), None)
             }

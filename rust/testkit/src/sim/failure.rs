@@ -20,7 +20,20 @@ impl Sim {
                 },
                 Output::State(KeeperState::CONNECTING) => {
                     assert!(u.connected && !u.closing, "a loss of what was not there");
-                    assert!(u.waits.is_empty(), "what waited behind the lost is still there: {:?}", u.waits);
+                    if u.moving
+                        && u.conn
+                            .is_some_and(|conn| self.conns[conn].handed.len() == self.conns[conn].replied)
+                    {
+                        self.counts.bump("moves without a loss");
+                        self.wait_for_connection(user);
+                    }
+                    let u = &mut self.users[user];
+                    assert!(
+                        u.waits.iter().all(|t| u.asked[*t as usize - 1].stage == Stage::Waits),
+                        "what waited behind the lost is still there: {:?}",
+                        u.waits
+                    );
+                    u.moving = false;
                     u.connected = false;
                     self.counts.bump("losses told");
                     let at = self.time_of(user);

@@ -19,6 +19,7 @@ mod fault;
 mod greet;
 mod judge;
 mod login;
+mod moves;
 mod net;
 mod op;
 mod order;
@@ -50,6 +51,8 @@ enum Event {
     /// A connection is up.
     Connected(usize),
     Refused(usize),
+    /// What became of a user's probe.
+    Probed(usize, u64, bool),
     Arrive(usize, Way),
     /// A kernel takes bytes again.
     Flush(usize),
@@ -235,6 +238,7 @@ impl Sim {
                 self.counts.bump("attempts refused");
                 self.hear(Heard::End(conn));
             }
+            Event::Probed(user, number, can_write) => self.probed(user, number, can_write),
             Event::Arrive(conn, way) => self.arrive(conn, way),
             Event::Flush(conn) => {
                 let user = self.conns[conn].user;

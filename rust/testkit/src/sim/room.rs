@@ -14,7 +14,7 @@ impl Sim {
     /// Hands over what waits, in its order, as far as there is room.
     pub(super) fn hand_over(&mut self, user: usize, conn: usize) {
         let (u, c) = (&mut self.users[user], &mut self.conns[conn]);
-        while c.handed.len() - c.replied < u.most_in_flight {
+        while !u.moving && c.handed.len() - c.replied < u.most_in_flight {
             let Some(token) = u.waits.pop_front() else { break };
             u.asked[token as usize - 1].stage = Stage::Handed(conn, c.handed.len());
             c.handed.push(token);

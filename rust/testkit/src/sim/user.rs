@@ -101,6 +101,10 @@ pub(super) struct User {
     pub(super) stopped: bool,
     pub(super) backlog: Vec<Heard>,
     pub(super) conn: Option<usize>,
+    /// The number of the probe that is under way.
+    pub(super) probe: Option<u64>,
+    /// His session leaves its connection as soon as nothing is under way.
+    pub(super) moving: bool,
     pub(super) wake: Option<u64>,
     pub(super) outputs: VecDeque<Output>,
 
@@ -164,6 +168,8 @@ impl Sim {
             stopped: false,
             backlog: Vec::new(),
             conn: None,
+            probe: None,
+            moving: false,
             wake: None,
             outputs: VecDeque::new(),
             asked: Vec::new(),
