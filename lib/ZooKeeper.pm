@@ -14,6 +14,7 @@ use ZooKeeper::XS          ();
 our $VERSION = '0.2.0';
 
 has hosts           => ( is => 'ro', required => 1 );
+has expire_by_clock => ( is => 'ro', default  => 0 );
 has timeout         => ( is => 'ro', default  => 10_000 );
 has authentication  => ( is => 'ro' );
 has buffer_length   => ( is => 'ro', default => 2048 );
@@ -68,6 +69,9 @@ sub is_unrecoverable { return $_[0]->_is_unrecoverable }
 sub server           { return scalar $_[0]->_server }
 sub session_timeout  { return $_[0]->_session_timeout }
 sub last_zxid        { return $_[0]->_last_zxid }
+sub metrics          { return scalar $_[0]->_metrics }
+
+sub is_session_suspect { return $_[0]->_is_session_suspect }
 
 sub is_connected {
     my ($self) = @_;
@@ -81,9 +85,20 @@ sub wait_connected {
 }
 
 sub close {
-    my ($self) = @_;
-    $self->_close;
+    my ( $self, @pairs ) = @_;
+    my $arg = ZooKeeper::Arguments::named( 'close', { keep => 1 }, @pairs );
+    $self->_close( undef, $arg->{keep} );
     $self->_drop_watchers;
+    return;
+}
+
+# What is an object becomes a string: it is to say the same for ever.
+sub set_hosts {
+    my ( $self, $hosts ) = @_;
+    $self->_own_dispatcher('set_hosts');
+    my $checked = ZooKeeper::Settings::hosts( 'set_hosts', $hosts );
+    $self->_set_hosts($checked);
+    $self->{hosts} = $checked;
     return;
 }
 
@@ -173,7 +188,7 @@ sub _open {
             client_id       => $resume || undef,
             default_watcher => $self->_watch_session,
             map { $_ => $self->{$_} }
-              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight),
+              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock),
         }
     );
     my $authentication = $self->authentication or return;

@@ -186,6 +186,7 @@ my %DOING = (
     close          => 'closing ZooKeeper handle',
     commit         => 'committing transaction',
     multi_read     => 'reading several nodes',
+    set_hosts      => q(setting hosts to '%s'),
     wait_connected => 'waiting for the connection',
     map { $_->{name} => $_->{doing} } @COMMANDS, grep { $_->{doing} } @COMPOSITES,
 );

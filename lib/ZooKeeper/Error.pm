@@ -72,7 +72,7 @@ sub _described {
         error         => $error,
         message       => "Error $doing: $reason$at",
         op            => $op,
-        path          => ( $op eq 'new'   ? undef : $path ),
+        path          => ( $op =~ /\A(?:new|set_hosts)\z/ ? undef : $path ),
         maybe_applied => ( $maybe_applied ? 1     : 0 ),
     };
 }

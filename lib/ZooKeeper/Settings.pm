@@ -21,6 +21,7 @@ my %CHECK = (
     client_id             => _typed( 'what client_id of a handle returned',           \&_is_client_id ),
     default_acl           => _typed( 'an array ref of hash refs {id, scheme, perms}', \&_is_acl ),
     dispatcher            => \&_dispatcher,
+    expire_by_clock       => \&_as_is,
     hosts                 => _typed( 'a string', \&_is_string ),
     ignore_session_events => \&_as_is,
     jute_maxbuffer        => _number( 'a number of bytes',    $MAX_INT, sub { int $_[0] } ),
@@ -61,6 +62,13 @@ sub for_reopen {
     _unknown( 'reopen', grep { $_ eq 'dispatcher' || !exists $CHECK{$_} } sort keys %arg );
     delete $arg{dispatcher};
     return { _checked( 'reopen', $arg{hosts} // $hosts, %arg ) };
+}
+
+# What "set_hosts" was given, as a string.
+sub hosts {
+    my ( $method, $hosts ) = @_;
+    ZooKeeper::Error::_croak("$method: hosts must be a string") if !defined $hosts || !_is_string($hosts);
+    return "$hosts";
 }
 
 # The dispatcher of a handle that was given none.

@@ -1,7 +1,7 @@
 //! What XSLoader calls.
 
 use crate::perl::Perl;
-use crate::{acl, channel, connect, engine, fork, guard, results, session, table, trace};
+use crate::{acl, channel, connect, engine, fork, guard, life, results, session, table, trace};
 use libperl_sys as sys;
 use std::ffi::CStr;
 use sys::thx;
@@ -73,11 +73,17 @@ unsafe fn start(perl: Perl, context: *mut std::ffi::c_void) {
     guard::install_hook();
     trace::install();
     fork::install();
-    for prepare in [acl::prepare_keys, channel::prepare_keys, connect::prepare_keys, results::prepare_keys] {
+    for prepare in [
+        acl::prepare_keys,
+        channel::prepare_keys,
+        connect::prepare_keys,
+        life::prepare_keys,
+        results::prepare_keys,
+    ] {
         prepare(perl);
     }
     table::define_commands(perl);
-    for subs in [channel::SUBS, connect::SUBS, guard::SUBS, session::SUBS, trace::SUBS] {
+    for subs in [channel::SUBS, connect::SUBS, guard::SUBS, life::SUBS, session::SUBS, trace::SUBS] {
         for (name, function) in subs {
             define(perl, name, *function);
         }

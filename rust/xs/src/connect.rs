@@ -37,6 +37,7 @@ static READ_ONLY: Key = Key::new("read_only");
 static REQUEST_TIMEOUT: Key = Key::new("request_timeout");
 static JUTE_MAXBUFFER: Key = Key::new("jute_maxbuffer");
 static MAX_IN_FLIGHT: Key = Key::new("max_in_flight");
+static EXPIRE_BY_CLOCK: Key = Key::new("expire_by_clock");
 
 /// At boot.
 pub(crate) fn prepare_keys(perl: Perl) {
@@ -50,6 +51,7 @@ pub(crate) fn prepare_keys(perl: Perl) {
         &REQUEST_TIMEOUT,
         &JUTE_MAXBUFFER,
         &MAX_IN_FLIGHT,
+        &EXPIRE_BY_CLOCK,
         &CLIENT_ID,
         &PASSWD,
     ] {
@@ -70,6 +72,7 @@ struct Wanted {
     request_timeout: Option<Duration>,
     jute_maxbuffer: Option<usize>,
     max_in_flight: Option<usize>,
+    expire_by_clock: bool,
 }
 
 callback! {
@@ -154,6 +157,7 @@ fn start(wanted: Wanted) -> Result<*mut Attached, (i32, Option<String>)> {
     let mut settings = Settings::new(hosts);
     settings.resume = wanted.resume;
     settings.read_only = wanted.read_only;
+    settings.expire_by_clock = wanted.expire_by_clock;
     settings.request_timeout = wanted.request_timeout;
     settings.default_watcher = wanted.default_watcher;
     if let Some(timeout) = wanted.session_timeout {
@@ -192,6 +196,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     ]
     .map(|key| kept(perl, options.fetch(perl, key)));
     let (utf8, read_only) = (utf8.is_true(perl), read_only.is_true(perl));
+    let expire_by_clock = kept(perl, options.fetch(perl, &EXPIRE_BY_CLOCK)).is_true(perl);
     let resume = match id.kind() {
         Kind::Hash(hash) => Some([&CLIENT_ID, &PASSWD].map(|k| kept(perl, hash.fetch(perl, k)))),
         _ if !id.is_defined() => None,
@@ -233,6 +238,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         request_timeout: values::seconds(perl, "request_timeout", request_timeout).map_err(wrong)?,
         jute_maxbuffer: limit.map(|n| n as usize),
         max_in_flight: most.map(|n| n as usize),
+        expire_by_clock,
     })
 }
 

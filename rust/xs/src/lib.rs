@@ -17,6 +17,7 @@ mod engine;
 mod fork;
 mod guard;
 mod handle;
+mod life;
 mod perl;
 mod posted;
 mod results;

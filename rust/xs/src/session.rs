@@ -31,7 +31,7 @@ pub(crate) const SUBS: &[Sub] = &[
 
 /// Asks the handle something. In a forked child or another thread there is no handle to ask, and
 /// the answer is what a closed one would say: `absent`.
-fn ask<T: Copy>(
+pub(crate) fn ask<T: Copy>(
     perl: Perl,
     call: Call,
     method: &'static str,
@@ -84,8 +84,8 @@ fn wait_seconds(
 }
 
 callback! {
-    /// `_close($seconds)`: again and again if one likes; in a forked child and in another thread it
-    /// does nothing.
+    /// `_close($seconds, $keep)`: again and again if one likes; in a forked child and in another thread it
+    /// does nothing. With `$keep` the server is not told, so that the session can be resumed.
     fn close(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let object = perl.argument(call, 0);
@@ -104,8 +104,10 @@ callback! {
             }
         };
         if here {
-            let done = wait_seconds(perl, call, "close", |handle, within| {
-                handle.close(within.unwrap_or(FAREWELL))
+            let keep = argument(perl, call, 2).is_true(perl);
+            let done = wait_seconds(perl, call, "close", match keep {
+                true => |handle, _| handle.leave(),
+                false => |handle, within| handle.close(within.unwrap_or(FAREWELL)),
             });
             if let Err(thrown) = done {
                 thrown.throw(perl)
