@@ -125,6 +125,34 @@ subtest 'questions' => sub {
     is $is->( 'is_retryable', $_, 0 ), 0, zerror($_) . ' stays as it is'
       for ZNONODE, ZNODEEXISTS, ZBADVERSION, ZNOAUTH, ZBADARGUMENTS, ZSESSIONEXPIRED, ZINVALIDSTATE;
     is $is->( 'maybe_applied', ZCONNECTIONLOSS, $_ ), $_, "maybe_applied $_" for 0, 1;
+
+# Every code that there is, up to those of 3.9. What is in neither list is a plain answer, which stays as it is.
+    my %lost = map { $_ => 1 } ZSESSIONEXPIRED, ZAUTHFAILED, ZUNKNOWNSESSION, ZSESSIONCLOSEDREQUIRESASLAUTH;
+    my %passing = map { $_ => 1 } ZCONNECTIONLOSS, ZOPERATIONTIMEOUT, ZREQUESTTIMEOUT, ZTHROTTLEDOP,
+      ZSESSIONMOVED, ZNOTREADONLY, ZNEWCONFIGNOQUORUM, ZRECONFIGINPROGRESS;
+    my %code =
+      map { $_ => ZooKeeper::Constants->can($_)->() } @{ $ZooKeeper::Constants::EXPORT_TAGS{errors} };
+    my %named = reverse %code;
+    for my $code ( -2, -5, -6, -8, -9, -101, -103, -119 .. -110, -127, -125 .. -120 ) {
+        ok exists $named{$code}, "there is a name for $code";
+    }
+    for my $name ( sort grep { /\AZ/ } keys %code ) {
+        my $code = $code{$name};
+        is $is->( 'is_session_lost',    $code, 0 ), $lost{$code}    // 0, "is_session_lost: $name";
+        is $is->( 'is_retryable',       $code, 0 ), $passing{$code} // 0, "is_retryable: $name";
+        is $is->( 'is_retryable',       $code, 1 ), 0, "is_retryable: $name that may have been applied";
+        is $is->( 'is_connection_loss', $code, 0 ), $code == ZCONNECTIONLOSS ? 1 : 0,
+          "is_connection_loss: $name";
+    }
+};
+
+subtest 'a code that is newer than this' => sub {
+    my $error = raised( 'get', '/x', -4711, undef, 0 );
+    is $error->code,  -4711,           'is kept';
+    is 0 + $error,    -4711,           'as a number, too';
+    is $error->error, 'unknown error', 'error';
+    like $error, qr{\AError getting data for node '/x': unknown error at }, 'message';
+    ok !$error->$_, $_ for qw(is_connection_loss is_session_lost is_retryable);
 };
 
 done_testing;

@@ -68,13 +68,13 @@ subtest 'requests, answers and bytes add up' => sub {
     cmp_ok $metrics->{last_rtt_us}, '>', 0,          'the last answer took its time';
     cmp_ok $metrics->{last_rtt_us}, '<', 60_000_000, 'in microseconds';
     my $bytes = bytes($proxy);
-    is $metrics->{bytes_sent},     $bytes->{sent},     'bytes_sent: all that went over the wire';
-    is $metrics->{bytes_received}, $bytes->{received}, 'bytes_received';
-    is scalar( $proxy->requests(1) ), $metrics->{sent}, 'the handshake is no request';
+    is $metrics->{bytes_sent},        $bytes->{sent},     'bytes_sent: all that went over the wire';
+    is $metrics->{bytes_received},    $bytes->{received}, 'bytes_received';
+    is scalar( $proxy->requests(1) ), $metrics->{sent},   'the handshake is no request';
     $zk->close;
     $metrics = $zk->metrics;
-    is $metrics->{sent},       164 + 1,                'close is one';
-    is $metrics->{received},   164 + 1,                'with an answer';
+    is $metrics->{sent},       164 + 1,               'close is one';
+    is $metrics->{received},   164 + 1,               'with an answer';
     is $metrics->{bytes_sent}, bytes($proxy)->{sent}, 'bytes still add up';
 };
 
@@ -130,14 +130,18 @@ subtest 'reconnects' => sub {
     for my $n ( 1, 2 ) {
         $server->lose_connection($zk);
         wait_for { $zk->metrics->{reconnects} >= $n } 60, 'another connection';
-        wait_for { eval { $zk->exists($base) } } 60, 'a call';
+        wait_for {
+            eval { $zk->exists($base) }
+        }
+        60, 'a call';
     }
     my $connections = grep { length $_->{received} } $proxy->connections;
     cmp_ok $zk->metrics->{reconnects}, '<=', $connections - 1, 'each later one that gave a session is';
     $zk->reopen;
     $zk->exists($base);
-    is_deeply { map { $_ => $zk->metrics->{$_} } qw(reconnects sent received) },
-      { reconnects => 0, sent => 1, received => 1 }, 'reopen starts from nothing';
+    is_deeply {
+        map { $_ => $zk->metrics->{$_} } qw(reconnects sent received)
+    }, { reconnects => 0, sent => 1, received => 1 }, 'reopen starts from nothing';
 };
 
 subtest 'pings are requests' => sub {

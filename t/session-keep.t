@@ -20,7 +20,8 @@ $setup->create($base);
 # Resumes a session in a program of its own; what it says.
 sub in_another_program {
     my ( $id, $code ) = @_;
-    my ( $pid, $output ) = child_program( <<'PROGRAM' . $code, $server->hosts, $id->{client_id}, unpack 'H*', $id->{passwd} );
+    my ( $pid, $output ) =
+      child_program( <<'PROGRAM' . $code, $server->hosts, $id->{client_id}, unpack 'H*', $id->{passwd} );
 use strict;
 use warnings;
 use ZooKeeper;
@@ -52,8 +53,8 @@ subtest 'close(keep => 1) leaves the session to another process' => sub {
     is $zk->state, ZOO_NOTCONNECTED_STATE, 'state';
     is_deeply [ $zk->get_watchers ], [], 'no watcher is kept';
     ok !eval { $zk->exists('/'); 1 }, 'a call';
-    is $@->code, ZINVALIDSTATE, 'finds no session';
-    is eval { $zk->close; $zk->close( keep => 1 ); 1 }, 1, 'closing again does no harm';
+    is $@->code,                                        ZINVALIDSTATE, 'finds no session';
+    is eval { $zk->close; $zk->close( keep => 1 ); 1 }, 1,             'closing again does no harm';
     my $id = $zk->client_id;
     ok $id, 'client_id is still there';
     undef $zk;    # which would close a session
@@ -66,8 +67,8 @@ print $zk->client_id->{client_id}, ' ', $zk->exists($kept)->{ephemeralOwner}, "\
 $zk->close( keep => 1 );
 PROGRAM
     ok $setup->exists("$base/kept"), 'and leaves it again';
-    is in_another_program( $id, 'print $zk->wait_connected(30); $zk->close' ), 1, 'a third one';
-    is $setup->exists("$base/kept"), undef, 'ends it';
+    is in_another_program( $id, 'print $zk->wait_connected(30); $zk->close' ), 1,     'a third one';
+    is $setup->exists("$base/kept"),                                           undef, 'ends it';
     is in_another_program( $id, 'print eval { $zk->exists("/"); 1 } // 0 + $@' ), ZSESSIONEXPIRED,
       'after that it has expired';
 };
@@ -104,10 +105,10 @@ subtest 'reopen after close(keep => 1)' => sub {
     $zk->close( keep => 1 );
     $zk->reopen( client_id => $id );
     is $zk->exists("$base/again")->{ephemeralOwner}, $zk->client_id->{client_id}, 'takes it up';
-    is $zk->client_id->{client_id}, $id->{client_id}, 'as the same session';
+    is $zk->client_id->{client_id},                  $id->{client_id},            'as the same session';
     $zk->close( keep => 1 );
     $zk->reopen;
-    isnt +( $zk->wait_connected && $zk->client_id->{client_id} ), $id->{client_id}, 'or starts a new one';
+    isnt + ( $zk->wait_connected && $zk->client_id->{client_id} ), $id->{client_id}, 'or starts a new one';
     ok $zk->exists("$base/again"), 'beside it';
 };
 
@@ -116,7 +117,8 @@ subtest 'a session that never was' => sub {
         my @seen;
         my $zk = ZooKeeper->new( @args, client_id => $id, watcher => sub { push @seen, $_[0]{state} } );
         ok !eval {
-            deadline 60, sub { $zk->wait_connected }
+            deadline 60,
+              sub { $zk->wait_connected }
         }, "session $id->{client_id}";
         is $@->code, ZSESSIONEXPIRED, 'has expired';
         wait_for { $zk->wait(1); @seen } 60, 'the event';
@@ -145,7 +147,7 @@ subtest 'a server that hands out another session instead of refusing this one' =
     }, 'a call';
     is $@->code,                    ZSESSIONEXPIRED,           'finds the session expired';
     is $zk->state,                  ZOO_EXPIRED_SESSION_STATE, 'state';
-    is $zk->client_id->{client_id}, 0x1234,                    'client_id is not the one that was not asked for';
+    is $zk->client_id->{client_id}, 0x1234, 'client_id is not the one that was not asked for';
     is_deeply [ $fake->notes ], [], 'nothing was asked in the other session';
     $zk->reopen;
     is $zk->exists('/x'),           undef,  'reopen';
@@ -155,20 +157,25 @@ subtest 'a server that hands out another session instead of refusing this one' =
 subtest 'two that hold one session kick each other out, at a slow pace' => sub {
     my ( $one, $cpu, $start ) = ( ZooKeeper->new(@args), clock, time );
     $one->create( "$base/shared", ephemeral => 1 );
-    my $other = ZooKeeper->new( @args, client_id => $one->client_id );
+    my $other      = ZooKeeper->new( @args, client_id => $one->client_id );
     my $reconnects = sub { $one->metrics->{reconnects} + $other->metrics->{reconnects} };
     wait_for { $reconnects->() >= 6 } 120, 'some rounds';
     my $took = time - $start;
-    cmp_ok $reconnects->(), '<=', 12 + 10 * $took, 'there are so many a second and no more';
-    cmp_ok clock() - $cpu, '<', 0.5 * $took + 0.5, 'and it costs little';
+    cmp_ok $reconnects->(), '<=', 12 + 10 * $took,   'there are so many a second and no more';
+    cmp_ok clock() - $cpu,  '<',  0.5 * $took + 0.5, 'and it costs little';
 
     ok wait_for {
-        grep { eval { $_->exists("$base/shared") } } $one, $other
-    }
-    120, 'now and then a call gets through';
+        grep {
+            eval { $_->exists("$base/shared") }
+        } $one,
+          $other
+    } 120, 'now and then a call gets through';
     is $one->client_id->{client_id}, $other->client_id->{client_id}, 'it is one session';
     $other->close( keep => 1 );
-    wait_for { eval { $one->exists('/') } } 120, 'the session to come to rest';
+    wait_for {
+        eval { $one->exists('/') }
+    }
+    120, 'the session to come to rest';
     my $count = $one->metrics->{reconnects};
     ok $one->exists("$base/shared"), 'when one of them leaves it';
     is $one->metrics->{reconnects}, $count, 'the other has it for itself';

@@ -29,7 +29,7 @@ sub cut_off {
 subtest 'a session that is cut off is suspect after its timeout, and not over' => sub {
     my ( $proxy, $zk ) = cut_off();
     ok !$zk->is_session_suspect, 'not at once';
-    wait_for { !$zk->is_connected } 60, 'the loss to be noticed';
+    wait_for { !$zk->is_connected } 60,      'the loss to be noticed';
     wait_for { $zk->is_session_suspect } 60, 'suspicion';
     ok !$zk->is_unrecoverable, 'only a server can say that it is over';
     isnt $zk->state, ZOO_EXPIRED_SESSION_STATE, 'state';
@@ -44,7 +44,7 @@ subtest 'a session that is cut off is suspect after its timeout, and not over' =
     ok !$zk->is_session_suspect, 'what is over is not suspect';
     ok $zk->is_unrecoverable,    'it is unrecoverable';
     $zk->reopen;
-    ok $zk->exists($base), 'reopen starts a new one';
+    ok $zk->exists($base),       'reopen starts a new one';
     ok !$zk->is_session_suspect, 'which nobody suspects';
 };
 
@@ -53,7 +53,10 @@ subtest 'a session that finds back in time lives on' => sub {
     my $zk    = ZooKeeper->new( hosts => $proxy->hosts, timeout => 20_000, dispatcher => 'Pipe' );
     $zk->create( "$base/mine", ephemeral => 1 );
     $proxy->harm( reset => 0 );
-    wait_for { eval { $zk->exists("$base/mine") } } 60, 'a call';
+    wait_for {
+        eval { $zk->exists("$base/mine") }
+    }
+    60, 'a call';
     ok !$zk->is_session_suspect, 'nothing to suspect';
 };
 
@@ -76,7 +79,7 @@ subtest 'expire_by_clock: the session ends when its timeout has passed' => sub {
     $proxy->harm( heal => 0 );
     ok !eval { $zk->exists($base); 1 } && $@ == ZSESSIONEXPIRED, 'for good';
     $zk->reopen;
-    ok $zk->exists($base), 'until reopen';
+    ok $zk->exists($base),   'until reopen';
     ok $zk->expire_by_clock, 'which keeps the option';
 };
 

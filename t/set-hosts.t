@@ -64,11 +64,12 @@ subtest 'a server that is not in the list any more is left, and nothing is lost'
     is_deeply [ map { $_->[0] ? "$_->[0]" : () } @answers ], [],
       'what was under way, and what was asked then, succeeds';
     wait_for { $zk->wait(0.1); @session == 2 } 60, 'the events';
-    is_deeply \@session, [ ZOO_CONNECTING_STATE, ZOO_CONNECTED_STATE ], 'the default watcher hears of the move';
-    is $zk->server,                                   $host[1], 'it is where it has to be';
-    is $zk->hosts,                                    $host[1], 'hosts says so';
-    is $zk->client_id->{client_id},                   $id,      'in the same session';
-    is $zk->exists("$base/mine")->{ephemeralOwner},   $id,      'with its ephemeral nodes';
+    is_deeply \@session, [ ZOO_CONNECTING_STATE, ZOO_CONNECTED_STATE ],
+      'the default watcher hears of the move';
+    is $zk->server,                                 $host[1], 'it is where it has to be';
+    is $zk->hosts,                                  $host[1], 'hosts says so';
+    is $zk->client_id->{client_id},                 $id,      'in the same session';
+    is $zk->exists("$base/mine")->{ephemeralOwner}, $id,      'with its ephemeral nodes';
     is_deeply \@seen, [], 'no watcher was called';
     $zk->set( "$base/mine", 'changed' );
     wait_for { $zk->wait(1); @seen } 60, 'the event';
@@ -100,13 +101,14 @@ subtest 'before the connection is up' => sub {
 };
 
 subtest 'a list that is none' => sub {
-    my $zk = connected_to(0);
+    my $zk  = connected_to(0);
     my $was = $zk->hosts;
     for my $hosts ( '', ' , ', 'a b', '127.0.0.1:0', '127.0.0.1:99999', "$host[0]/other" ) {
         my $line = __LINE__ + 1;
         ok !eval { $zk->set_hosts($hosts); 1 }, "'$hosts'";
         is 0 + $@, ZBADARGUMENTS, 'is refused';
-        like $@, qr/\AError setting hosts to '\Q$hosts\E': bad arguments: .* at \Q${\ __FILE__}\E line $line\.\n\z/,
+        like $@,
+          qr/\AError setting hosts to '\Q$hosts\E': bad arguments: .* at \Q${\ __FILE__}\E line $line\.\n\z/,
           'with what is wrong';
         is $@->op,   'set_hosts', 'op';
         is $@->path, undef,       'it is about no node';
@@ -140,7 +142,12 @@ subtest 'reopen uses the new list' => sub {
 
 subtest 'without a session' => sub {
     my $zk = connected_to(0);
-    is in_child( sub { eval { $zk->set_hosts( $host[1] ); 1 } ? 'worked' : 0 + $@ } ), ZINVALIDSTATE,
+    is in_child(
+        sub {
+            eval { $zk->set_hosts( $host[1] ); 1 } ? 'worked' : 0 + $@;
+        }
+      ),
+      ZINVALIDSTATE,
       'in a forked child';
     $zk->close;
     ok !eval { $zk->set_hosts( $host[1] ); 1 }, 'after close';
@@ -162,13 +169,13 @@ subtest 'sixty clients spread over the servers of a list that grows and shrinks'
         return map { $at{$_} // 0 } 0 .. 2;
     };
 
-    # Of sixty, each third is 20, with a standard deviation of 3.7; each half 30, with 3.9. Beyond six of them it
-    # is a mistake and no chance.
+ # Of sixty, each third is 20, with a standard deviation of 3.7; each half 30, with 3.9. Beyond six of them it
+ # is a mistake and no chance.
     my @three = $spread->( $server->hosts );
     is scalar( grep { abs( $_ - 20 ) > 22 } @three ), 0, 'over three' or diag "@three";
     ok !( grep { !$_ } @three ), 'nobody is left out' or diag "@three";
     my @two = $spread->("$host[1],$host[2]");
-    is $two[0], 0, 'over two: none where they must not be';
+    is $two[0],                                             0, 'over two: none where they must not be';
     is scalar( grep { abs( $_ - 30 ) > 23 } @two[ 1, 2 ] ), 0, 'as many here as there' or diag "@two";
     my @one = $spread->( $host[0] );
     is_deeply \@one, [ 60, 0, 0 ], 'over one';

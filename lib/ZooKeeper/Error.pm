@@ -73,7 +73,7 @@ sub _described {
         message       => "Error $doing: $reason$at",
         op            => $op,
         path          => ( $op =~ /\A(?:new|set_hosts)\z/ ? undef : $path ),
-        maybe_applied => ( $maybe_applied ? 1     : 0 ),
+        maybe_applied => ( $maybe_applied                 ? 1     : 0 ),
     };
 }
 

@@ -354,8 +354,12 @@ sub sessions {
     same( $zk->_server =~ /\A127\.0\.0\.1:\d+\z/ + 0, 1 );
     same( $zk->_session_timeout > 0,                  1 );
     same( $zk->_last_zxid >= 0,                       1 );
-    refused( qr/seconds/, sub { $zk->_wait_connected('x') } );
-    refused( qr/seconds/, sub { $zk->_close('x') } );
+    same( $zk->_is_session_suspect,                   '' );
+    same( $zk->_metrics->{sent} > 0,                  1 ) if $zk->_exists('/');
+    $zk->_set_hosts( $arg{hosts} );
+    refused( qr/bad arguments/, sub { $zk->_set_hosts($_) } ) for 'a b', "$arg{hosts}/other", undef;
+    refused( qr/seconds/,       sub { $zk->_wait_connected('x') } );
+    refused( qr/seconds/,       sub { $zk->_close('x') } );
 
     # The session moves to another handle (and back: the first one does not give up).
     my ($heir) = handle( $arg{hosts}, client_id => $id );
@@ -367,7 +371,14 @@ sub sessions {
     refused( qr/invalid zhandle state/, sub { $heir->_add_auth( 'a', 'b' ) } );
     refused( qr/invalid zhandle state/, sub { $heir->_wait_connected(1) } );
     same( $heir->_state, 999 );
-    $heir->$_ for qw(_client_id _server _session_timeout _last_zxid _is_unrecoverable);
+    $heir->$_
+      for qw(_client_id _server _session_timeout _last_zxid _is_unrecoverable _is_session_suspect _metrics);
+    refused( qr/invalid zhandle state/, sub { $heir->_set_hosts( $arg{hosts} ) } );
+    my ($left) = handle( $arg{hosts} );
+    $left->_wait_connected(60);
+    $left->_close( undef, 1 ) for 1 .. 2;
+    my ($finder) = handle( $arg{hosts}, client_id => $left->_client_id, expire_by_clock => 1 );
+    $finder->_exists('/');
     $heir->_default_watcher(3);
     $heir->_forget_watcher(3);
 
@@ -392,8 +403,10 @@ sub no_server {
         my ($zk) = handle( $hosts, request_timeout => 0.2 );
         refused( qr/timeout|connection loss/, sub { $zk->_get('/x') } );
         refused( qr/connection loss|timeout/, sub { $zk->_wait_connected(0.1) } );
-        same( scalar $zk->_client_id, undef );
-        same( scalar $zk->_server,    undef );
+        same( scalar $zk->_client_id,       undef );
+        same( scalar $zk->_server,          undef );
+        same( $zk->_metrics->{last_rtt_us}, undef );
+        $zk->_set_hosts($_) for '127.0.0.1:2,127.0.0.1:3', $hosts;
         my ($other) = handle($hosts);
         $other->_add_auth( 'digest', 'a:b' );
         $other->_close(0.1);

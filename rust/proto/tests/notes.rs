@@ -264,3 +264,47 @@ fn neither_credentials_nor_the_password_of_the_session_are_in_any_note() {
         assert!(!said.contains(secret), "{secret} in {said}");
     }
 }
+
+#[test]
+fn a_read_only_server_that_starts_no_sessions_is_not_said_to_talk_rubbish() {
+    let mut pair = noted(Level::Error);
+    pair.accept();
+    pair.reply(0, 5, Code::NOT_READ_ONLY, b"");
+    assert_eq!(drain(&mut pair.session), ["error: a:2181 grants no session; connection dropped"]);
+    pair.connect();
+    assert!(pair.session.is_connected());
+}
+
+#[test]
+fn moves_and_what_leads_to_them() {
+    let mut pair = Pair::new(zk_proto::session::Config { read_only: true, ..config("a,b") });
+    pair.session.want_notes(Some(Level::Debug));
+    pair.accept();
+    let mut read_only = handshake(3_000, 7);
+    *read_only.last_mut().unwrap() = 1;
+    pair.feed(&read_only);
+    let here = pair.session.server().unwrap().clone();
+    let there = if here.host == "a" { "b:2181" } else { "a:2181" };
+    drain(&mut pair.session);
+    pair.advance(Duration::from_millis(100));
+    assert_eq!(drain(&mut pair.session), [format!("debug: asking {there} whether it can write")]);
+    pair.session.handle_probe(pair.now, true);
+    assert_eq!(
+        drain(&mut pair.session),
+        [format!("info: {there} can write"), format!("info: moving from {here} to {there}")]
+    );
+    pair.connect();
+    drain(&mut pair.session);
+    let set = |pair: &mut Pair, hosts: &str| {
+        let servers = zk_proto::connect_string::ConnectString::parse(hosts.as_bytes()).unwrap();
+        pair.session.set_servers(pair.now, servers).unwrap();
+        drain(&mut pair.session)
+    };
+    assert_eq!(set(&mut pair, "b,a"), ["info: new list of servers: b:2181,a:2181; the session stays"]);
+    assert_eq!(
+        set(&mut pair, "c"),
+        ["info: new list of servers: c:2181; the session moves", &format!("info: moving from {there} to c:2181")]
+    );
+    pair.session.leave();
+    assert_eq!(drain(&mut pair.session), ["info: session left, to be resumed"]);
+}

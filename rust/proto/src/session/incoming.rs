@@ -42,6 +42,12 @@ impl Session {
                 Err(error) => return self.drop_for(now, &error.into()),
             };
             let result = match self.phase {
+                // A read-only server that has no sessions of its own answers as it would to a write: with the
+                // header of a reply (measured on 3.8.0 and 3.9.3).
+                Phase::Handshaking { .. } if frame.len() == ReplyHeader::LEN => {
+                    self.notes.leave(Level::Error, || Note::NoSession(self.server.clone()));
+                    return self.lose(now, true);
+                }
                 Phase::Handshaking { .. } => ConnectResponse::decode(frame)
                     .map(|response| self.handle_connect_response(now, &response))
                     .map_err(Nonsense::from),
