@@ -86,6 +86,7 @@ sub wait_connected {
 
 sub close {
     my ( $self, @pairs ) = @_;
+    $self->_dispatcher_for('close');
     my $arg = ZooKeeper::Arguments::named( 'close', { keep => 1 }, @pairs );
     $self->_close( undef, $arg->{keep} );
     $self->_drop_watchers;

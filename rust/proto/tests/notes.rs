@@ -303,7 +303,10 @@ fn moves_and_what_leads_to_them() {
     assert_eq!(set(&mut pair, "b,a"), ["info: new list of servers: b:2181,a:2181; the session stays"]);
     assert_eq!(
         set(&mut pair, "c"),
-        ["info: new list of servers: c:2181; the session moves", &format!("info: moving from {there} to c:2181")]
+        [
+            "info: new list of servers: c:2181; the session moves",
+            &format!("info: moving from {there} to c:2181")
+        ]
     );
     pair.session.leave();
     assert_eq!(drain(&mut pair.session), ["info: session left, to be resumed"]);
