@@ -5,6 +5,7 @@ use crate::core::{Core, Waiting};
 use crate::engine::{Engine, SharedCore};
 use crate::log::{self, About};
 use crate::queue::Sink;
+use crate::sasl::login;
 use crate::slots::Awaited;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::io;
@@ -39,6 +40,8 @@ pub struct Settings {
     pub max_in_flight: usize,
     /// Take a session as expired once it has been cut off for longer than its timeout.
     pub expire_by_clock: bool,
+    /// Log in by SASL, with DIGEST-MD5: user name and password.
+    pub sasl: Option<(String, String)>,
     /// Who hears of session events.
     pub default_watcher: Option<u64>,
 }
@@ -55,6 +58,7 @@ impl Settings {
             jute_maxbuffer: 0xf_ffff,
             max_in_flight: 10_000,
             expire_by_clock: false,
+            sasl: None,
             default_watcher: None,
         }
     }
@@ -105,7 +109,7 @@ impl Handle {
     /// Starts a session. It connects in the background.
     ///
     /// # Errors
-    /// None at present; kept for what may need fds of its own.
+    /// No random numbers, which a login by SASL needs.
     pub fn open(engine: &Arc<Engine>, settings: Settings, sink: Arc<dyn Sink>) -> io::Result<Handle> {
         let config = Config {
             servers: settings.hosts,
@@ -116,6 +120,7 @@ impl Handle {
             jute_maxbuffer: settings.jute_maxbuffer,
             max_in_flight: settings.max_in_flight,
             expire_by_clock: settings.expire_by_clock,
+            sasl: settings.sasl.map(login).transpose()?,
             seed: fastrand::u64(..),
         };
         let mut session = Session::new(config, clock::now());

@@ -25,6 +25,7 @@ pub mod log;
 mod probe;
 mod queue;
 mod resolver;
+mod sasl;
 mod slots;
 
 pub use backlog::Counted;

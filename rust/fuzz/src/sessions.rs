@@ -48,6 +48,7 @@ fn config(input: &mut Input<'_>) -> Config {
         jute_maxbuffer: if flags & 8 != 0 { 100 } else { 0xf_ffff },
         max_in_flight: [10_000, 1, 2, 5][usize::from(first >> 6)],
         expire_by_clock: flags & 16 != 0,
+        sasl: None,
         seed: flags.into(),
     }
 }

@@ -15,6 +15,7 @@ pub mod op;
 pub mod opcode;
 pub mod path;
 pub mod record;
+pub mod sasl;
 pub mod session;
 pub mod time;
 pub mod wire;

@@ -68,6 +68,8 @@ pub enum Silence {
     Connection,
     /// An answer to the connect request.
     Handshake,
+    /// The next step of a login by SASL.
+    Sasl,
     /// Anything at all, on a connection that worked.
     Established,
 }
@@ -84,6 +86,8 @@ pub enum Note {
     NoSession(Option<HostPort>),
     /// Authentication was refused, which ends the session: scheme and the server's code.
     AuthRefused(Option<HostPort>, String, Code),
+    /// The login by SASL failed, or a server demands one: why. It ends the session.
+    SaslFailed(Option<HostPort>, String),
     /// The session has expired.
     Expired(Option<HostPort>, Expiry),
 
@@ -128,6 +132,10 @@ pub enum Note {
     AuthSent(String),
     /// Authentication was accepted: its scheme.
     AuthAccepted(String),
+    /// The login by SASL was begun.
+    SaslSent,
+    /// The login by SASL was accepted.
+    SaslAccepted,
     /// closeSession is on its way.
     Closing,
     /// The session was closed in good order.
@@ -211,6 +219,7 @@ impl fmt::Display for Note {
                 let scheme = shown_scheme(scheme);
                 write!(f, "authentication of scheme '{scheme}' was refused by {}: {code}", At(server))
             }
+            Note::SaslFailed(server, why) => write!(f, "no login at {}: {why}", At(server)),
             Note::Expired(server, Expiry::Refused) => {
                 write!(f, "session expired: {} does not know it any more", At(server))
             }
@@ -226,6 +235,9 @@ impl fmt::Display for Note {
                     Silence::Connection => write!(f, "cannot connect to {server}: no answer for {ms} ms"),
                     Silence::Handshake => {
                         write!(f, "no session from {server}: no answer for {ms} ms; {DROPPED}")
+                    }
+                    Silence::Sasl => {
+                        write!(f, "SASL login at {server} got stuck: no answer for {ms} ms; {DROPPED}")
                     }
                     Silence::Established => {
                         write!(f, "connection to {server} lost: no answer for {ms} ms")
@@ -270,6 +282,8 @@ impl fmt::Display for Note {
             Note::AuthAccepted(scheme) => {
                 write!(f, "authentication of scheme '{}' accepted", shown_scheme(scheme))
             }
+            Note::SaslSent => f.write_str("SASL login begun"),
+            Note::SaslAccepted => f.write_str("SASL login accepted"),
             Note::Closing => f.write_str("closing the session"),
             Note::Closed => f.write_str("session closed"),
             Note::LeftBehind => {

@@ -5,6 +5,7 @@
 
 mod frames;
 mod pair;
+pub mod sasl;
 mod server;
 pub mod sim;
 

@@ -23,6 +23,7 @@ pub fn config(hosts: &str) -> Config {
         jute_maxbuffer: 0xf_ffff,
         max_in_flight: 10_000,
         expire_by_clock: false,
+        sasl: None,
         seed: 1,
     }
 }

@@ -151,7 +151,9 @@ pub(super) fn reply(world: &mut World, input: &mut Input<'_>) {
         None => Vec::new(),
     };
     world.peer.clean &= own.is_none();
-    let expected = world.peer.clean && request.opcode != opcode::CLOSE_SESSION && !world.is_closing();
+    // With -124 a server demands another authentication, which ends the session.
+    let ends = request.opcode == opcode::CLOSE_SESSION || code == -124;
+    let expected = world.peer.clean && !ends && !world.is_closing();
     let bytes = reply_frame(request.xid, zxid, Code(code), &body);
     // The last answer before a planned move ends the connection.
     let expected = expected && !world.session.is_moving();

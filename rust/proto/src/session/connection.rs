@@ -72,6 +72,7 @@ impl Session {
             Phase::Established { since, .. } => Some(since),
             _ => None,
         };
+        let had_session = up_since.is_some() || matches!(self.phase, Phase::Authenticating { .. });
         // A server whose limit is lower than the one known here drops the connection without a word,
         // and would do so for ever. When something else was the reason, shorter packets do no harm.
         if self.replaying > 0 {
@@ -86,9 +87,11 @@ impl Session {
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };
         self.notes.leave(Level::Debug, || Note::Pause(until.since(now)));
-        if up_since.is_some() {
+        if had_session {
             // What a read-only server gives is no session that could expire.
             self.cut_off_since = (self.id != 0).then_some(self.last_read);
+        }
+        if up_since.is_some() {
             self.outputs.push_back(Output::State(KeeperState::CONNECTING));
         }
     }
@@ -110,6 +113,7 @@ impl Session {
     /// Nothing of a connection's stream has a meaning on the next.
     pub(super) fn reset_stream(&mut self) {
         self.pending.clear();
+        self.sasl.connection_lost();
         self.auth.connection_lost();
         self.moving = None;
         self.search = None;
@@ -122,6 +126,7 @@ impl Session {
 
     /// The server's answer to the connect request.
     pub(super) fn handle_connect_response(&mut self, now: Time, response: &ConnectResponse) {
+        let Phase::Handshaking { deadline } = self.phase else { return };
         // Each client tests another of the three; a server that hands out a new id instead of
         // refusing the old one (ClickHouse Keeper does) has lost the session all the same.
         let refused = response.timeout_ms <= 0 || response.session_id == 0;
@@ -150,13 +155,20 @@ impl Session {
             self.passwd = response.passwd;
         }
         self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
-        self.phase = Phase::Established { since: now, read_only: response.read_only };
         self.cut_off_since = None;
         self.counted.connections += 1;
-        if response.read_only {
+        self.note_granted(response, resumed);
+        if !self.start_sasl(now, deadline, response.read_only) {
+            self.establish(now, response.read_only);
+        }
+    }
+
+    /// The session is usable from now on: what it was is restored, and users' requests follow.
+    pub(super) fn establish(&mut self, now: Time, read_only: bool) {
+        self.phase = Phase::Established { since: now, read_only };
+        if read_only {
             self.search_from(now);
         }
-        self.note_granted(response, resumed);
         // Authentication first: without it the server would not report events on protected nodes.
         self.replay_auth(now);
         self.note_replay();

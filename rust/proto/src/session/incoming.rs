@@ -51,7 +51,7 @@ impl Session {
                 Phase::Handshaking { .. } => ConnectResponse::decode(frame)
                     .map(|response| self.handle_connect_response(now, &response))
                     .map_err(Nonsense::from),
-                Phase::Established { .. } => self.handle_frame(now, frame),
+                Phase::Authenticating { .. } | Phase::Established { .. } => self.handle_frame(now, frame),
                 // The frame before ended the connection or the session.
                 _ => return,
             };
@@ -72,7 +72,15 @@ impl Session {
             reserved::EVENT => self.counted.events += 1,
             _ => self.counted.received += 1,
         }
+        if self.sasl.is_answer(header.xid) {
+            return Ok(self.handle_sasl(now, header, frame)?);
+        }
+        let demands_sasl = header.code == Code::SESSION_CLOSED_REQUIRE_SASL_AUTH;
         match header.xid {
+            reserved::PING | reserved::SET_WATCHES if demands_sasl => {
+                self.sasl_demanded();
+                Ok(())
+            }
             reserved::PING => {
                 self.answered_ping(now);
                 self.note_pong(now);
@@ -90,6 +98,9 @@ impl Session {
                 Some(pending) => {
                     self.counted.last_rtt = Some(now.since(pending.sent));
                     let done = self.handle_reply(now, pending, header, frame);
+                    if demands_sasl {
+                        self.sasl_demanded();
+                    }
                     self.hand_over_waiting(now);
                     done
                 }

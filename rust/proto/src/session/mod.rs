@@ -8,8 +8,8 @@
 //! [`transmitted`](Session::transmitted)), [`poll_timeout`](Session::poll_timeout).
 //!
 //! The session survives its connections: it reconnects over its list of servers, resumes with id and
-//! password, replays authentication and then watches before any request of the user, and ends only by
-//! the server's word (expiry, refused authentication) or by [`close`](Session::close).
+//! password, logs in by SASL, replays authentication and then watches before any request of the user,
+//! and ends only by the server's word (expiry, refused authentication) or by [`close`](Session::close).
 
 mod auth;
 mod connection;
@@ -19,6 +19,7 @@ mod moving;
 mod notes;
 mod removal;
 mod requests;
+mod sasl;
 pub mod search;
 mod timers;
 
@@ -32,6 +33,7 @@ use crate::frame::FrameBuffer;
 use crate::note::{Level, Note, Notes};
 use crate::op::Reply;
 use crate::pending::PendingQueue;
+use crate::sasl::Login;
 use crate::time::Time;
 use crate::watches::Watches;
 use crate::xid::XidCounter;
@@ -39,6 +41,7 @@ use crate::Code;
 use auth::AuthList;
 use bytes::Bytes;
 use requests::Waiting;
+use sasl::Sasl;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -68,6 +71,9 @@ pub struct Config {
     /// Take a session as expired once it has been cut off for longer than its timeout, without the
     /// server's word for it.
     pub expire_by_clock: bool,
+    /// Log in by SASL on every connection. A server that refuses, or can't prove that it knows the
+    /// password, ends the session.
+    pub sasl: Option<Login>,
     /// Seed of the order of servers and of the jitter of pauses.
     pub seed: u64,
 }
@@ -159,6 +165,8 @@ enum Phase {
     Connecting { deadline: Time },
     /// Connected; the connect request is out.
     Handshaking { deadline: Time },
+    /// There is a session; the login by SASL is under way.
+    Authenticating { deadline: Time, read_only: bool },
     /// The session is usable on this connection.
     Established { since: Time, read_only: bool },
     /// Over: every request is answered with this code.
@@ -181,6 +189,7 @@ pub struct Session {
     /// Since when nothing was heard of the server, while an established connection is lost.
     cut_off_since: Option<Time>,
 
+    sasl: Sasl,
     auth: AuthList,
     watches: Watches,
     /// How long a setWatches packet may be, as far as is known of the servers.
@@ -230,6 +239,7 @@ impl Session {
             timeout: config.session_timeout,
             last_zxid: 0,
             cut_off_since: None,
+            sasl: Sasl::default(),
             auth: AuthList::default(),
             watches: Watches::default(),
             replay_bytes: connection::SET_WATCHES_BYTES,
@@ -314,7 +324,7 @@ impl Session {
     pub fn state(&self) -> KeeperState {
         match self.phase {
             Phase::Pausing { .. } | Phase::Connecting { .. } => KeeperState::CONNECTING,
-            Phase::Handshaking { .. } => KeeperState::ASSOCIATING,
+            Phase::Handshaking { .. } | Phase::Authenticating { .. } => KeeperState::ASSOCIATING,
             Phase::Established { read_only: false, .. } => KeeperState::CONNECTED,
             Phase::Established { read_only: true, .. } => KeeperState::CONNECTED_READ_ONLY,
             Phase::Over(Code::SESSION_EXPIRED) => KeeperState::EXPIRED,
@@ -323,14 +333,15 @@ impl Session {
         }
     }
 
-    /// Whether there is a connection with a session on it.
+    /// Whether there is a connection with a session on it that takes requests.
     pub fn is_connected(&self) -> bool {
         matches!(self.phase, Phase::Established { .. })
     }
 
     /// Whether bytes that arrive are of use.
     pub fn wants_bytes(&self) -> bool {
-        matches!(self.phase, Phase::Handshaking { .. } | Phase::Established { .. })
+        use Phase::{Authenticating, Established, Handshaking};
+        matches!(self.phase, Handshaking { .. } | Authenticating { .. } | Established { .. })
     }
 
     /// Whether requests go straight to the server.
@@ -422,6 +433,7 @@ impl fmt::Debug for Config {
             .field("jute_maxbuffer", &self.jute_maxbuffer)
             .field("max_in_flight", &self.max_in_flight)
             .field("expire_by_clock", &self.expire_by_clock)
+            .field("sasl", &self.sasl)
             .finish_non_exhaustive()
     }
 }

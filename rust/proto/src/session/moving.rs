@@ -41,7 +41,7 @@ impl Session {
             _ if stays => self.search_anew(now),
             Phase::Pausing { .. } => self.phase = Phase::Pausing { until: now },
             Phase::Established { .. } => self.start_move(now),
-            Phase::Connecting { .. } | Phase::Handshaking { .. } => {
+            Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Authenticating { .. } => {
                 self.actions.push_back(Action::Disconnect);
                 self.reset_stream();
                 self.phase = Phase::Pausing { until: now };

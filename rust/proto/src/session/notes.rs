@@ -42,6 +42,7 @@ impl Session {
         let (what, span) = match self.phase {
             Phase::Connecting { .. } => (Silence::Connection, self.connect_limit()),
             Phase::Handshaking { .. } => (Silence::Handshake, now.since(self.last_read)),
+            Phase::Authenticating { .. } => (Silence::Sasl, now.since(self.last_read)),
             _ => (Silence::Established, now.since(self.last_read)),
         };
         self.notes.leave(Level::Warn, || Note::Silent(self.server.clone(), what, span));

@@ -175,7 +175,9 @@ impl Session {
         self.fail_waiting(Code::CLOSING);
         self.fail_auth(Code::CLOSING);
         self.moving = None;
-        if matches!(self.phase, Phase::Established { .. }) {
+        // While the login is under way it is sent as well: most servers take it, and those that demand
+        // the login first drop the connection for it, as would be done here.
+        if matches!(self.phase, Phase::Authenticating { .. } | Phase::Established { .. }) {
             let start = self.out.len();
             let xid = self.xids.next();
             Request::CloseSession.encode(xid, &self.config.servers.chroot, &mut self.out);
@@ -335,13 +337,13 @@ impl Session {
     }
 
     pub(super) fn fail(&mut self, token: u64, code: Code, maybe_applied: bool) {
-        let result = Err(Failure { code, maybe_applied, detail: None });
+        let result = Err(Failure { code, maybe_applied, detail: self.sasl.detail(code) });
         self.outputs.push_back(Output::Completed { token, result });
     }
 
     pub(super) fn usable(&self) -> Result<(), Failure> {
         match self.phase {
-            Phase::Over(code) => Err(Failure::new(code)),
+            Phase::Over(code) => Err(Failure { detail: self.sasl.detail(code), ..Failure::new(code) }),
             _ if self.closing.is_some() => Err(Failure::new(Code::INVALID_STATE)),
             _ => Ok(()),
         }

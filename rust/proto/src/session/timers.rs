@@ -16,7 +16,9 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Pausing { until } => Some(until),
-            Phase::Connecting { deadline } | Phase::Handshaking { deadline } => Some(deadline),
+            Phase::Connecting { deadline }
+            | Phase::Handshaking { deadline }
+            | Phase::Authenticating { deadline, .. } => Some(deadline),
             Phase::Established { .. } => {
                 let search = self.search.as_ref().map(Search::at);
                 earlier(earlier(self.moving, search), Some(self.ping_at().min(self.dead_at())))
@@ -39,7 +41,11 @@ impl Session {
         self.note_suspicion(now);
         match self.phase {
             Phase::Pausing { until } if until <= now => self.connect(now),
-            Phase::Connecting { deadline } | Phase::Handshaking { deadline } if deadline <= now => {
+            Phase::Connecting { deadline }
+            | Phase::Handshaking { deadline }
+            | Phase::Authenticating { deadline, .. }
+                if deadline <= now =>
+            {
                 self.note_silence(now);
                 self.lose(now, true);
             }

@@ -1,8 +1,7 @@
 //! Answers to authentication of every kind, and servers that demand another one.
 
-use crate::{answers, lost, still_works, GET, SET};
-use std::time::Duration;
-use zk_proto::session::{Failure, Output};
+use crate::{answers, GET, SET};
+use zk_proto::session::{Action, Failure, Output};
 use zk_proto::{opcode, Code, KeeperState};
 use zk_testkit::{config, Pair};
 
@@ -76,22 +75,48 @@ fn requests_do_not_overtake_authentication() {
 
 /// Such a server answers each request with its own xid and closes the connection.
 #[test]
-fn a_server_that_demands_sasl_gives_its_code_to_the_caller_and_is_not_called_in_a_loop() {
+fn a_server_that_demands_sasl_gives_its_code_to_the_caller_and_is_not_called_again() {
     let mut pair = Pair::connected();
-    let start = pair.now;
-    for round in 0..20 {
-        let refused = pair.submit(&SET, None);
-        let behind = pair.submit(&GET, None);
-        let xid = pair.sent().iter().rev().nth(1).expect("two requests").xid;
+    let refused = pair.submit(&SET, None);
+    let behind = pair.submit(&SET, None);
+    let xid = pair.sent().iter().rev().nth(1).expect("two requests").xid;
+    pair.reply(xid, 0, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH, b"");
+    let outputs = pair.outputs();
+    let [(first, refusal), (second, Err(end))] = &answers(&outputs)[..] else { panic!("{outputs:?}") };
+    assert_eq!((first, refusal), (&refused, &Err(Failure::new(Code::SESSION_CLOSED_REQUIRE_SASL_AUTH))));
+    assert_eq!((*second, end.code, end.maybe_applied), (behind, Code::AUTH_FAILED, true));
+    assert!(end.detail.as_ref().is_some_and(|words| words.contains("SASL")), "{end:?}");
+    assert_eq!(outputs.last(), Some(&Output::State(KeeperState::AUTH_FAILED)));
+    assert_eq!(pair.actions().last().map(|(_, action)| action), Some(&Action::Disconnect));
+    assert_eq!(pair.session.poll_timeout(), None, "it is not tried again");
+    let later = pair.session.submit(pair.now, &GET, 99, None, None).unwrap_err();
+    assert_eq!(later.code, Code::AUTH_FAILED);
+}
+
+/// A client that only has a session is told so by its first ping, or when it sets its watches again.
+#[test]
+fn a_server_that_demands_sasl_may_say_so_to_a_ping_or_to_set_watches() {
+    for xid in [-2, -8] {
+        let mut pair = Pair::connected();
         pair.reply(xid, 0, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH, b"");
-        pair.cut();
-        let refusal = Err(Failure::new(Code::SESSION_CLOSED_REQUIRE_SASL_AUTH));
-        assert_eq!(answers(&pair.outputs()), [(refused, refusal), (behind, lost(false))], "{round}");
-        pair.connect();
-        pair.sent();
+        assert_eq!(pair.outputs(), [Output::State(KeeperState::AUTH_FAILED)], "{xid}");
+        assert_eq!(pair.session.poll_timeout(), None);
     }
-    assert!(pair.now.since(start) > Duration::from_secs(15), "{:?}", pair.now.since(start));
-    pair.outputs();
-    pair.cut();
-    still_works(&mut pair);
+}
+
+#[test]
+fn a_close_that_such_a_server_refuses_is_a_close_all_the_same() {
+    for answers_before in [0, 1] {
+        let mut pair = Pair::connected();
+        let token = pair.submit(&GET, None);
+        pair.session.close(pair.now);
+        if answers_before == 1 {
+            pair.reply(1, 0, Code::NO_NODE, b"");
+        }
+        pair.reply(answers_before + 1, 0, Code::SESSION_CLOSED_REQUIRE_SASL_AUTH, b"");
+        let outputs = pair.outputs();
+        assert_eq!(answers(&outputs), [(token, Err(Failure::new(Code::CLOSING)))]);
+        assert_eq!(outputs.last(), Some(&Output::Closed));
+        assert_eq!(pair.session.over(), Some(Code::INVALID_STATE));
+    }
 }
