@@ -22,8 +22,9 @@ has default_acl     => ( is => 'ro', default => sub { ZOO_OPEN_ACL_UNSAFE } );
 has utf8            => ( is => 'ro', default => 0 );
 has read_only       => ( is => 'ro', default => 0 );
 has request_timeout => ( is => 'ro' );
-has jute_maxbuffer  => ( is => 'ro',   default => 1_048_575 );
-has max_in_flight   => ( is => 'ro',   default => 10_000 );
+has jute_maxbuffer  => ( is => 'ro', default => 1_048_575 );
+has max_in_flight   => ( is => 'ro', default => 10_000 );
+has sasl            => ( is => 'ro' );
 has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
 has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
@@ -189,7 +190,7 @@ sub _open {
             client_id       => $resume || undef,
             default_watcher => $self->_watch_session,
             map { $_ => $self->{$_} }
-              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock),
+              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock sasl),
         }
     );
     my $authentication = $self->authentication or return;

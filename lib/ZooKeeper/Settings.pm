@@ -27,8 +27,9 @@ my %CHECK = (
     jute_maxbuffer        => _number( 'a number of bytes',    $MAX_INT, sub { int $_[0] } ),
     max_in_flight         => _number( 'a number of requests', $MAX_INT, sub { int $_[0] } ),
     read_only             => \&_as_is,
-    request_timeout       => _number( 'a positive number of seconds', 1e9,      sub { 0 + $_[0] } ),
-    timeout               => _number( 'a number of milliseconds',     $MAX_INT, sub { int $_[0] } ),
+    request_timeout       => _number( 'a positive number of seconds', 1e9, sub { 0 + $_[0] } ),
+    sasl                  => \&_sasl,
+    timeout               => _number( 'a number of milliseconds', $MAX_INT, sub { int $_[0] } ),
     utf8                  => \&_as_is,
     watcher               => _typed( 'a code reference', \&is_callable ),
 );
@@ -113,6 +114,25 @@ sub _number {
         my ($name) = $what =~ /(\w+)\z/;
         ZooKeeper::Error::_raise( 'new', $hosts, ZBADARGUMENTS, "$name '$value' is not $expected" );
     };
+}
+
+# What is text in it is settled here; the server's answer decides how it is encoded. No message shows the password.
+sub _sasl {
+    my ( $value, $what, $hosts ) = @_;
+    ref $value eq 'HASH'
+      or ZooKeeper::Error::_croak("$what must be a hash ref {mechanism, username, password}");
+    my %given   = %$value;
+    my $refused = sub { ZooKeeper::Error::_raise( 'new', $hosts, ZBADARGUMENTS, "sasl: $_[0]" ) };
+    my %login;
+    for my $key (qw(mechanism username password)) {
+        my $text = delete $given{$key} // $refused->("$key is missing");
+        _is_string($text) or ZooKeeper::Error::_croak("$what: $key must be a string");
+        $login{$key} = "$text";
+        $key ne 'mechanism' || $text eq 'DIGEST-MD5'
+          or $refused->("mechanism '$text' is not supported, only DIGEST-MD5 is");
+    }
+    ZooKeeper::Error::_warn("$what: unknown key '$_' has no effect") for sort keys %given;
+    return \%login;
 }
 
 sub _is_string {

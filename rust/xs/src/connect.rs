@@ -10,6 +10,7 @@ use crate::guard::{caught, guarded};
 use crate::handle::{close_former, Attached, Client};
 use crate::perl::{callback, Call, Found, Key, Kind, Perl, Sv};
 use crate::results::Shape;
+use crate::sasl;
 use crate::session::{CLIENT_ID, PASSWD};
 use crate::thrown::{Raise, Thrown};
 use crate::trace::{self, About, Level};
@@ -38,6 +39,7 @@ static REQUEST_TIMEOUT: Key = Key::new("request_timeout");
 static JUTE_MAXBUFFER: Key = Key::new("jute_maxbuffer");
 static MAX_IN_FLIGHT: Key = Key::new("max_in_flight");
 static EXPIRE_BY_CLOCK: Key = Key::new("expire_by_clock");
+static SASL: Key = Key::new("sasl");
 
 /// At boot.
 pub(crate) fn prepare_keys(perl: Perl) {
@@ -54,9 +56,11 @@ pub(crate) fn prepare_keys(perl: Perl) {
         &EXPIRE_BY_CLOCK,
         &CLIENT_ID,
         &PASSWD,
+        &SASL,
     ] {
         key.prepare(perl);
     }
+    sasl::prepare_keys(perl);
 }
 
 /// What the options say. `Copy`: reading the next one may die.
@@ -73,6 +77,7 @@ struct Wanted {
     jute_maxbuffer: Option<usize>,
     max_in_flight: Option<usize>,
     expire_by_clock: bool,
+    sasl: Option<sasl::Login>,
 }
 
 callback! {
@@ -169,6 +174,8 @@ fn start(wanted: Wanted) -> Result<*mut Attached, (i32, Option<String>)> {
     if let Some(most) = wanted.max_in_flight {
         settings.max_in_flight = most;
     }
+    // SAFETY: as above.
+    settings.sasl = wanted.sasl.map(|login| unsafe { login.texts() });
     let engine = engine().map_err(system)?;
     let handle = Handle::open(engine, settings, channel.sink()).map_err(system)?;
     let client = Rc::new(Client::new(handle, wanted.utf8, channel.calls().clone()));
@@ -202,6 +209,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         _ if !id.is_defined() => None,
         _ => return Err(Thrown::croak(perl, "new: client_id must be a hash ref {client_id, passwd}")),
     };
+    let login = sasl::settle(perl, kept(perl, options.fetch(perl, &SASL)))?;
     let channel = match perl.attached::<Channel>(channel) {
         Found::Live(channel) => channel,
         Found::Inert => return Err(Thrown::of_another_thread(perl, "new", "dispatcher")),
@@ -239,6 +247,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         jute_maxbuffer: limit.map(|n| n as usize),
         max_in_flight: most.map(|n| n as usize),
         expire_by_clock,
+        sasl: sasl::read(perl, login).map_err(wrong)?,
     })
 }
 

@@ -21,6 +21,7 @@ mod life;
 mod perl;
 mod posted;
 mod results;
+mod sasl;
 mod session;
 mod table;
 mod thrown;
