@@ -130,7 +130,12 @@ sub _sasl {
         $login{$key} = "$text";
         $key ne 'mechanism' || $text eq 'DIGEST-MD5'
           or $refused->("mechanism '$text' is not supported, only DIGEST-MD5 is");
+        $text !~ /[^\x{0}-\x{D7FF}\x{E000}-\x{10FFFF}]/
+          or $refused->("$key holds what is no Unicode character");
     }
+
+    # Java's server breaks over it, and drops every connection without an answer.
+    length $login{username} or $refused->('username is empty');
     ZooKeeper::Error::_warn("$what: unknown key '$_' has no effect") for sort keys %given;
     return \%login;
 }

@@ -355,7 +355,9 @@ impl Core {
     }
 
     fn refuse_connection_waiters(&mut self, code: Code) {
-        let wake = self.slots.answer_all(Awaited::Connection, &Err(Failure::new(code)));
+        let end = self.session.end_of_session().filter(|failure| failure.code == code);
+        let end = end.unwrap_or_else(|| Failure::new(code));
+        let wake = self.slots.answer_all(Awaited::Connection, &Err(end));
         self.wake(wake);
     }
 

@@ -272,8 +272,8 @@ impl Handle {
     pub fn wait_connected(&self, within: Option<Duration>) -> Ticket {
         let mut core = self.lock();
         let within = within.unwrap_or(core.session.timeout());
-        let answer = match core.session.over() {
-            Some(code) => Some(Err(Failure::new(code))),
+        let answer = match core.session.end_of_session() {
+            Some(failure) => Some(Err(failure)),
             None if core.session.is_connected() => Some(Ok(Reply::Nothing)),
             None => None,
         };

@@ -78,6 +78,7 @@ impl Core {
         let lost = match (self.session.is_connected(), self.session.is_closing()) {
             (true, false) => "lost",
             (true, true) => "lost while closing the session",
+            (false, _) if self.session.is_logging_in() => "lost amid the SASL login",
             (false, _) => "lost before a session was granted",
         };
         match error {

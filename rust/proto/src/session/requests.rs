@@ -342,10 +342,10 @@ impl Session {
     }
 
     pub(super) fn usable(&self) -> Result<(), Failure> {
-        match self.phase {
-            Phase::Over(code) => Err(Failure { detail: self.sasl.detail(code), ..Failure::new(code) }),
-            _ if self.closing.is_some() => Err(Failure::new(Code::INVALID_STATE)),
-            _ => Ok(()),
+        match self.end_of_session() {
+            Some(failure) => Err(failure),
+            None if self.closing.is_some() => Err(Failure::new(Code::INVALID_STATE)),
+            None => Ok(()),
         }
     }
 

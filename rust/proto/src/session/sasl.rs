@@ -4,7 +4,7 @@
 //! connection; so nothing overtakes, and the session does not count as connected before the end of it.
 //! Source: `ZooKeeperServer.processSasl` and `AuthenticationHelper`; seen on 3.8.0 and 3.9.3.
 
-use super::{Phase, Session};
+use super::{Failure, Phase, Session};
 use crate::note::{Level, Note};
 use crate::record::{decode_token, ReplyHeader, SaslToken};
 use crate::sasl::digest_md5::{respond, Proof};
@@ -129,6 +129,16 @@ impl Session {
         if self.over().is_none() {
             self.end_for_sasl("the server demands another authentication, as by SASL".to_owned());
         }
+    }
+
+    /// Whether the login by SASL is under way.
+    pub fn is_logging_in(&self) -> bool {
+        matches!(self.phase, Phase::Authenticating { .. })
+    }
+
+    /// What every further request is answered with, once the session is over.
+    pub fn end_of_session(&self) -> Option<Failure> {
+        self.over().map(|code| Failure { detail: self.sasl.detail(code), ..Failure::new(code) })
     }
 
     fn end_for_sasl(&mut self, why: String) {
