@@ -178,6 +178,7 @@ subtest 'a server that lets in whom it has refused' => sub {
 };
 
 my $CHALLENGE = SaslServer::challenge('n');
+my $granted   = 30_000;                       # the session timeout
 
 # Grants a session and answers what it is asked with these tokens, the last one for ever; undef is no answer. Code
 # makes the token out of the client's.
@@ -186,7 +187,7 @@ sub fake {
     return FakeZK->new(
         sub {
             my ($connection) = @_;
-            $connection->handshake(30_000) or return;
+            $connection->handshake($granted) or return;
             my @left = @tokens;
             while ( defined( my $frame = $connection->frame ) ) {
                 my ( $xid, $op, $rest ) = unpack 'l> l> a*', $frame;
@@ -246,6 +247,7 @@ subtest 'a server that stalls amid the login is left for another' => sub {
 };
 
 subtest 'what waits for a login that never ends is given up in time' => sub {
+    $granted = 2_000;
     my $fake = fake(undef);
     my $zk   = handle( $fake, login('bob'), timeout => 2_000 );
     is refusal( sub { $zk->get('/') } ) =~ /\A(-\d+)/ && $1, ZCONNECTIONLOSS, 'a call';
