@@ -4,6 +4,7 @@
 //! `rust/proto/tests/fuzz_corpus.rs` takes this file in by its path, so that the same functions run
 //! over the corpus in every `cargo test`, without a fuzzer. Hence no name here starts with `crate`.
 
+pub mod challenges;
 pub mod connect_strings;
 pub mod frames;
 pub mod input;
@@ -16,7 +17,8 @@ pub mod sessions;
 pub type Target = fn(&[u8]);
 
 /// The targets by name.
-pub const TARGETS: [(&str, Target); 5] = [
+pub const TARGETS: [(&str, Target); 6] = [
+    ("challenges", challenges::run),
     ("connect_strings", connect_strings::run),
     ("frames", frames::run),
     ("paths", paths::run),

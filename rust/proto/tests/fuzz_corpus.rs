@@ -106,6 +106,11 @@ fn corpus_and_mutations(name: &str, more: Vec<Vec<u8>>) {
 }
 
 #[test]
+fn challenges() {
+    corpus_and_mutations("challenges", Vec::new());
+}
+
+#[test]
 fn connect_strings() {
     corpus_and_mutations("connect_strings", Vec::new());
 }
