@@ -66,12 +66,26 @@ pub enum Expiry {
 pub enum Silence {
     /// A connection.
     Connection,
+    /// The end of the TLS handshake.
+    Securing,
     /// An answer to the connect request.
     Handshake,
     /// The next step of a login by SASL.
     Sasl,
     /// Anything at all, on a connection that worked.
     Established,
+}
+
+impl Silence {
+    /// What a server is blamed for with it.
+    pub(crate) fn blamed(self) -> &'static str {
+        match self {
+            Silence::Connection => "no answer to the connection",
+            Silence::Securing => "TLS: no answer in the handshake",
+            Silence::Sasl => "SASL: no answer in the login",
+            Silence::Handshake | Silence::Established => "connected, but no answer from the server",
+        }
+    }
 }
 
 /// Kinds of watches, in the order in which setWatches has them.
@@ -233,6 +247,9 @@ impl fmt::Display for Note {
                 let (server, ms) = (At(server), span.as_millis());
                 match what {
                     Silence::Connection => write!(f, "cannot connect to {server}: no answer for {ms} ms"),
+                    Silence::Securing => {
+                        write!(f, "cannot connect to {server}: no TLS handshake within {ms} ms")
+                    }
                     Silence::Handshake => {
                         write!(f, "no session from {server}: no answer for {ms} ms; {DROPPED}")
                     }

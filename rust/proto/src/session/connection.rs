@@ -18,9 +18,17 @@ pub(super) const SET_WATCHES_BYTES: usize = 128 << 10;
 const LEAST_SET_WATCHES_BYTES: usize = 1 << 10;
 
 impl Session {
+    /// The connection that [`Action::Connect`] asked for is there, and is being secured (TLS) before it
+    /// can be used: [`handle_connected`](Self::handle_connected) follows.
+    pub fn handle_securing(&mut self) {
+        if let Phase::Connecting { securing, .. } = &mut self.phase {
+            *securing = true;
+        }
+    }
+
     /// The connection that [`Action::Connect`] asked for is up.
     pub fn handle_connected(&mut self, now: Time) {
-        let Phase::Connecting { deadline } = self.phase else { return };
+        let Phase::Connecting { deadline, .. } = self.phase else { return };
         self.phase = Phase::Handshaking { deadline };
         self.last_read = now;
         self.last_write = now;
@@ -47,7 +55,7 @@ impl Session {
     pub(super) fn connect(&mut self, now: Time) {
         let Some(host) = self.endpoints.next() else { return };
         self.server = Some(host.clone());
-        self.phase = Phase::Connecting { deadline: now + self.connect_limit() };
+        self.phase = Phase::Connecting { deadline: now + self.connect_limit(), securing: false };
         self.actions.push_back(Action::Connect(host));
     }
 
@@ -133,6 +141,7 @@ impl Session {
         if refused && self.id == 0 {
             // Nothing to refuse: not a server that we can talk to.
             self.notes.leave(Level::Error, || Note::NoSession(self.server.clone()));
+            self.blame("it grants no session");
             self.lose(now, true);
             return;
         }
@@ -145,6 +154,7 @@ impl Session {
         }
         if response.read_only && !self.config.read_only {
             self.notes.leave(Level::Warn, || Note::ReadOnly(self.server.clone()));
+            self.blame("it is read-only, being cut off from its ensemble");
             self.lose(now, true);
             return;
         }
@@ -166,6 +176,7 @@ impl Session {
     /// The session is usable from now on: what it was is restored, and users' requests follow.
     pub(super) fn establish(&mut self, now: Time, read_only: bool) {
         self.phase = Phase::Established { since: now, read_only };
+        self.troubles.clear();
         if read_only {
             self.search_from(now);
         }

@@ -2,6 +2,7 @@
 //! does not fit drops the connection, and the next attempt follows at its usual pace.
 
 use super::{Failure, Output, Phase, Session, WatchedEvent};
+use crate::frame::FrameError;
 use crate::note::{Level, Note};
 use crate::op::{Reply, ReplyKind};
 use crate::pending::Pending;
@@ -13,11 +14,15 @@ use crate::xid::reserved;
 use crate::Code;
 use bytes::Bytes;
 
+/// An alert of TLS begins with these two bytes: a server that speaks it sends one when it does not get
+/// what it expects. Source: RFC 8446, 5.1.
+const TLS_ALERT: usize = 0x1503;
+
 /// What came that makes no sense; the connection is dropped for it.
 #[derive(Debug, thiserror::Error)]
 enum Nonsense {
     #[error(transparent)]
-    Frame(#[from] crate::frame::FrameError),
+    Frame(#[from] FrameError),
     #[error(transparent)]
     Record(#[from] DecodeError),
     #[error("reply with xid {0}, which is not the oldest request's")]
@@ -62,7 +67,14 @@ impl Session {
     }
 
     fn drop_for(&mut self, now: Time, nonsense: &Nonsense) {
-        self.notes.leave(Level::Error, || Note::Rubbish(self.server.clone(), nonsense.to_string()));
+        let told = match nonsense {
+            Nonsense::Frame(FrameError::TooLong { length, .. }) if length >> 16 == TLS_ALERT => {
+                "a TLS alert: it speaks TLS on this port, and the client does not".to_owned()
+            }
+            _ => nonsense.to_string(),
+        };
+        self.blame(format!("sent rubbish: {told}"));
+        self.notes.leave(Level::Error, || Note::Rubbish(self.server.clone(), told));
         self.lose(now, true);
     }
 

@@ -22,6 +22,7 @@ mod requests;
 mod sasl;
 pub mod search;
 mod timers;
+mod troubles;
 
 pub use metrics::Metrics;
 
@@ -45,6 +46,7 @@ use sasl::Sasl;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
+use troubles::Troubles;
 
 /// Replies are accepted up to this length even when `jute_maxbuffer` is smaller: servers do not
 /// limit what they send, and a list of children may be long.
@@ -161,8 +163,8 @@ impl Failure {
 enum Phase {
     /// No connection; the next attempt starts then.
     Pausing { until: Time },
-    /// An attempt is under way.
-    Connecting { deadline: Time },
+    /// An attempt is under way; `securing`: the TLS handshake.
+    Connecting { deadline: Time, securing: bool },
     /// Connected; the connect request is out.
     Handshaking { deadline: Time },
     /// There is a session; the login by SASL is under way.
@@ -219,6 +221,9 @@ pub struct Session {
     last_read: Time,
     last_write: Time,
 
+    /// Why there is no connection.
+    troubles: Troubles,
+
     outputs: VecDeque<Output>,
     actions: VecDeque<Action>,
     notes: Notes,
@@ -258,6 +263,7 @@ impl Session {
             transmitted: 0,
             last_read: now,
             last_write: now,
+            troubles: Troubles::default(),
             outputs: VecDeque::new(),
             actions: VecDeque::new(),
             notes: Notes::default(),
@@ -323,6 +329,7 @@ impl Session {
     /// The state in the C client's numbers.
     pub fn state(&self) -> KeeperState {
         match self.phase {
+            Phase::Connecting { securing: true, .. } => KeeperState::SSL_CONNECTING,
             Phase::Pausing { .. } | Phase::Connecting { .. } => KeeperState::CONNECTING,
             Phase::Handshaking { .. } | Phase::Authenticating { .. } => KeeperState::ASSOCIATING,
             Phase::Established { read_only: false, .. } => KeeperState::CONNECTED,

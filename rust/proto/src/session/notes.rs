@@ -40,12 +40,14 @@ impl Session {
     /// A server that was waited for has not answered, and is about to be given up.
     pub(super) fn note_silence(&mut self, now: Time) {
         let (what, span) = match self.phase {
+            Phase::Connecting { securing: true, .. } => (Silence::Securing, self.connect_limit()),
             Phase::Connecting { .. } => (Silence::Connection, self.connect_limit()),
             Phase::Handshaking { .. } => (Silence::Handshake, now.since(self.last_read)),
             Phase::Authenticating { .. } => (Silence::Sasl, now.since(self.last_read)),
             _ => (Silence::Established, now.since(self.last_read)),
         };
         self.notes.leave(Level::Warn, || Note::Silent(self.server.clone(), what, span));
+        self.blame(what.blamed());
     }
 
     /// Tells once that the session is suspect.

@@ -304,17 +304,21 @@ impl Session {
         self.connect_by = None;
         self.note_unanswered(self.waiting.len(), code);
         for waiting in std::mem::take(&mut self.waiting) {
-            self.fail_unsent(waiting.pending, code);
+            self.fail_unsent(waiting.pending, code, None);
         }
     }
 
     /// Answers a request that no server has got.
-    fn fail_unsent(&mut self, pending: Pending, code: Code) {
+    fn fail_unsent(&mut self, pending: Pending, code: Code, detail: Option<String>) {
         match (pending.token, pending.removal) {
             (Some(token), Some(removal)) if removal.local && code == Code::CONNECTION_LOSS => {
                 self.removed_without_server(token, &removal);
             }
-            (Some(token), _) => self.fail(token, code, false),
+            (Some(token), _) => {
+                let detail = detail.or_else(|| self.sasl.detail(code));
+                let result = Err(Failure { detail, ..Failure::new(code) });
+                self.outputs.push_back(Output::Completed { token, result });
+            }
             (None, _) => {}
         }
     }
@@ -332,7 +336,8 @@ impl Session {
             let in_time = pending.deadline > now;
             let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
             self.note_unanswered(usize::from(pending.token.is_some()), code);
-            self.fail_unsent(pending, code);
+            let detail = self.trouble().filter(|_| in_time);
+            self.fail_unsent(pending, code, detail);
         }
     }
 

@@ -16,7 +16,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Time> {
         let phase = match self.phase {
             Phase::Pausing { until } => Some(until),
-            Phase::Connecting { deadline }
+            Phase::Connecting { deadline, .. }
             | Phase::Handshaking { deadline }
             | Phase::Authenticating { deadline, .. } => Some(deadline),
             Phase::Established { .. } => {
@@ -41,7 +41,7 @@ impl Session {
         self.note_suspicion(now);
         match self.phase {
             Phase::Pausing { until } if until <= now => self.connect(now),
-            Phase::Connecting { deadline }
+            Phase::Connecting { deadline, .. }
             | Phase::Handshaking { deadline }
             | Phase::Authenticating { deadline, .. }
                 if deadline <= now =>
