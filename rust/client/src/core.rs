@@ -4,7 +4,7 @@ mod notes;
 mod probing;
 
 use crate::backlog::{Backlogs, Verdict};
-use crate::conn::Conn;
+use crate::conn::{Conn, Progress, Trouble};
 use crate::engine::{self, Engine};
 use crate::forking::{Inherited, Registered};
 use crate::handle::{posted, Ticket};
@@ -12,6 +12,7 @@ use crate::probe::Probe;
 use crate::queue::{Delivery, Sink};
 use crate::resolver::{Answer, Resolver};
 use crate::slots::{Awaited, Slots};
+use crate::tls::Tls;
 use rustix::event::epoll::EventFlags;
 use rustix::event::{eventfd, EventfdFlags};
 use rustix::io::Errno;
@@ -68,6 +69,7 @@ pub(crate) struct Core {
     pub(crate) slots: Slots,
     backlogs: Backlogs,
 
+    tls: Option<Tls>,
     conn: Option<Conn>,
     /// How many there have been.
     connections: u32,
@@ -96,6 +98,7 @@ impl Core {
         id: u64,
         engine: Arc<Engine>,
         session: Session,
+        tls: Option<Tls>,
         sink: Arc<dyn Sink>,
         default_watcher: Option<u64>,
         max_in_flight: usize,
@@ -108,6 +111,7 @@ impl Core {
             default_watcher,
             slots: Slots::default(),
             backlogs: Backlogs::new(max_in_flight),
+            tls,
             conn: None,
             connections: 0,
             addresses: VecDeque::new(),
@@ -135,16 +139,7 @@ impl Core {
             return;
         }
         if conn.connecting {
-            match conn.connected() {
-                Ok(()) => {
-                    self.note_connected();
-                    self.session.handle_connected(now);
-                }
-                Err(error) => {
-                    self.note_refused(None, error);
-                    self.connect_next(now);
-                }
-            }
+            self.advance(now);
         } else {
             if matches!(self.lead, Lead::Kept { .. }) {
                 self.lead = Lead::Engine;
@@ -403,7 +398,9 @@ impl Core {
             match awaited {
                 Awaited::Closed => self.session.end(Code::INVALID_STATE),
                 Awaited::Connection | Awaited::Reply => {
-                    let wake = self.slots.answer(ticket, Err(Failure::new(Code::CONNECTION_LOSS)));
+                    let detail = self.session.trouble();
+                    let failure = Failure { detail, ..Failure::new(Code::CONNECTION_LOSS) };
+                    let wake = self.slots.answer(ticket, Err(failure));
                     self.wake(wake);
                 }
             }
@@ -439,7 +436,7 @@ impl Core {
                     self.conn = Some(conn);
                     return;
                 }
-                Err(error) => self.note_refused(Some(peer), error),
+                Err(error) => self.note_refused(Some(peer), &error.into()),
             }
         }
         self.session.handle_closed(now);
@@ -451,7 +448,31 @@ impl Core {
         engine::event_key(self.id, self.connections)
     }
 
+    /// The attempt has come further: to a connection, to the TLS handshake and on in it, or to its end.
+    fn advance(&mut self, now: Time) {
+        let Some(conn) = &mut self.conn else { return };
+        let secure = self.tls.as_ref().zip(self.session.peer().map(|peer| peer.host.as_str()));
+        match conn.advance(self.engine.shared.poller(), secure) {
+            Ok(Progress::Securing) => self.session.handle_securing(),
+            Ok(Progress::Up) => {
+                self.note_connected();
+                self.session.handle_connected(now);
+                if self.tls.is_some() {
+                    // Of what came with the end of the handshake, nothing tells.
+                    self.receive(now);
+                }
+            }
+            Err(trouble) => {
+                self.note_refused(None, &trouble);
+                self.connect_next(now);
+            }
+        }
+    }
+
     fn disconnect(&mut self) {
+        if let Some(conn) = self.conn.as_mut().filter(|c| !c.connecting) {
+            conn.say_goodbye();
+        }
         self.conn = None;
         self.probe = None;
         self.addresses.clear();
@@ -466,17 +487,17 @@ impl Core {
         let _ = BUFFER.try_with(|buffer| {
             let buffer = &mut *buffer.borrow_mut();
             for _ in 0..READS_AT_ONCE {
-                let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return };
-                match conn.recv(buffer) {
+                let Some(conn) = self.conn.as_mut().filter(|c| !c.connecting) else { return };
+                let session = &mut self.session;
+                match conn.recv(buffer, &mut |bytes| session.handle_bytes(now, bytes)) {
                     Ok(count) if count > 0 => {
-                        self.session.handle_bytes(now, buffer.get(..count).unwrap_or_default());
                         if count < buffer.len() || !self.session.wants_bytes() {
                             return;
                         }
                     }
-                    Err(Errno::AGAIN) => return,
+                    Err(Trouble::System(Errno::AGAIN)) => return,
                     ended => {
-                        self.note_lost(ended.err());
+                        self.note_lost(ended.err().as_ref());
                         self.session.handle_closed(now);
                         self.disconnect();
                         return;
@@ -490,11 +511,11 @@ impl Core {
     fn flush(&mut self, now: Time) -> bool {
         self.write_blocked = false;
         self.held_since = None;
-        let Some(conn) = self.conn.as_ref().filter(|c| !c.connecting) else { return false };
-        while !self.session.transmit().is_empty() {
+        let Some(conn) = self.conn.as_mut().filter(|c| !c.connecting) else { return false };
+        while !self.session.transmit().is_empty() || conn.wants_write() {
             match conn.send(self.session.transmit()) {
                 Ok(count) => self.session.transmitted(count),
-                Err(Errno::AGAIN) => {
+                Err(Trouble::System(Errno::AGAIN)) => {
                     self.write_blocked = true;
                     return false;
                 }
@@ -502,7 +523,7 @@ impl Core {
                     // The server's last words may still be there to be read.
                     self.receive(now);
                     if self.conn.is_some() {
-                        self.note_lost(Some(error));
+                        self.note_lost(Some(&error));
                     }
                     self.session.handle_closed(now);
                     self.disconnect();

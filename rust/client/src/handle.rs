@@ -7,6 +7,7 @@ use crate::log::{self, About};
 use crate::queue::Sink;
 use crate::sasl::login;
 use crate::slots::Awaited;
+use crate::tls::Tls;
 use rustix::event::{poll, PollFd, PollFlags, Timespec};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub expire_by_clock: bool,
     /// Log in by SASL, with DIGEST-MD5: user name and password.
     pub sasl: Option<(String, String)>,
+    /// Connect by TLS.
+    pub tls: Option<Tls>,
     /// Who hears of session events.
     pub default_watcher: Option<u64>,
 }
@@ -59,6 +62,7 @@ impl Settings {
             max_in_flight: 10_000,
             expire_by_clock: false,
             sasl: None,
+            tls: None,
             default_watcher: None,
         }
     }
@@ -128,7 +132,8 @@ impl Handle {
         session.note_opened();
         let shared = engine.clone();
         let core = engine.shared.adopt(|id| {
-            Core::new(id, shared, session, sink, settings.default_watcher, settings.max_in_flight)
+            let (watcher, most) = (settings.default_watcher, settings.max_in_flight);
+            Core::new(id, shared, session, settings.tls, sink, watcher, most)
         });
         Ok(Handle { core })
     }

@@ -7,6 +7,7 @@
 //!   call makes no thread switch; the IO thread takes over when nobody waits.
 //! - [`Queue`]: what is to be told to a user's event loop, with coalesced wake-ups of one fd.
 //! - [`forking`]: what a fork must know of us.
+//! - [`tls`]: settings for connections by TLS.
 //! - [`log`]: what happens, for whoever looks for a fault.
 //!
 //! The crate neither blocks signals nor polls on behalf of a caller: it says what to poll for how
@@ -27,6 +28,7 @@ mod queue;
 mod resolver;
 mod sasl;
 mod slots;
+pub mod tls;
 
 pub use backlog::Counted;
 pub use engine::Engine;

@@ -1,6 +1,7 @@
 //! A question to a server over a connection of its own: can it write?
 
-use crate::conn::Conn;
+use crate::conn::{Conn, Progress, Trouble};
+use crate::tls::Tls;
 use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
@@ -9,6 +10,8 @@ use zk_proto::session::search::{CAN_WRITE, QUESTION};
 
 /// An answer of so many bytes is none that is known.
 const LONGEST_ANSWER: usize = 16;
+/// Room for what TLS adds.
+const READ_BUFFER: usize = 4 << 10;
 
 /// How far it has got.
 #[derive(Debug)]
@@ -23,15 +26,22 @@ pub(crate) enum Probe {
 #[derive(Debug)]
 pub(crate) struct Asking {
     conn: Conn,
+    /// What the server is known as.
+    host: String,
     asked: bool,
     answer: Vec<u8>,
 }
 
 impl Asking {
     /// Starts to connect. The poller reports under `key`.
-    pub(crate) fn open(poller: BorrowedFd<'_>, key: u64, peer: SocketAddr) -> Result<Asking, Errno> {
+    pub(crate) fn open(
+        poller: BorrowedFd<'_>,
+        key: u64,
+        host: &HostPort,
+        peer: SocketAddr,
+    ) -> Result<Asking, Errno> {
         let conn = Conn::open(poller, key, peer)?;
-        Ok(Asking { conn, asked: false, answer: Vec::new() })
+        Ok(Asking { conn, host: host.host.clone(), asked: false, answer: Vec::new() })
     }
 
     /// Whether an event of the poller is about this one.
@@ -40,36 +50,45 @@ impl Asking {
     }
 
     /// The poller has reported something: goes on as far as it can, and says at the end what was found out.
-    pub(crate) fn go_on(&mut self, poller: BorrowedFd<'_>) -> Option<bool> {
-        match self.advance() {
-            Ok(can_write) => Some(can_write),
-            Err(Errno::AGAIN) => {
-                self.conn.listen(poller, self.asked, !self.asked);
+    /// `secure` is as for [`Conn::advance`].
+    pub(crate) fn go_on(&mut self, poller: BorrowedFd<'_>, secure: Option<&Tls>) -> Option<bool> {
+        match self.advance(poller, secure) {
+            Ok(Some(can_write)) => Some(can_write),
+            Ok(None) => None,
+            Err(Trouble::System(Errno::AGAIN)) => {
+                self.conn.listen(poller, self.asked, !self.asked || self.conn.wants_write());
                 None
             }
             Err(_) => Some(false),
         }
     }
 
-    fn advance(&mut self) -> Result<bool, Errno> {
+    /// `None` while the connection is not secure yet: what is listened to then is known already.
+    fn advance(&mut self, poller: BorrowedFd<'_>, secure: Option<&Tls>) -> Result<Option<bool>, Trouble> {
         if self.conn.connecting {
-            self.conn.connected()?;
+            let secure = secure.map(|settings| (settings, self.host.as_str()));
+            if self.conn.advance(poller, secure)? == Progress::Securing {
+                return Ok(None);
+            }
         }
         if !self.asked {
-            // So few bytes go out together or not at all.
+            // So few bytes are taken together or not at all.
             if self.conn.send(QUESTION)? < QUESTION.len() {
-                return Ok(false);
+                return Ok(Some(false));
             }
             self.asked = true;
         }
-        let mut buffer = [0; LONGEST_ANSWER];
+        if self.conn.wants_write() {
+            self.conn.send(b"")?;
+        }
+        let mut buffer = [0; READ_BUFFER];
         loop {
-            match self.conn.recv(&mut buffer)? {
-                0 => return Ok(self.answer.trim_ascii_end() == CAN_WRITE),
-                count => self.answer.extend_from_slice(buffer.get(..count).unwrap_or_default()),
+            let answer = &mut self.answer;
+            if self.conn.recv(&mut buffer, &mut |bytes| answer.extend_from_slice(bytes))? == 0 {
+                return Ok(Some(self.answer.trim_ascii_end() == CAN_WRITE));
             }
             if self.answer.len() > LONGEST_ANSWER {
-                return Ok(false);
+                return Ok(Some(false));
             }
         }
     }

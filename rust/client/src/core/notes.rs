@@ -1,9 +1,9 @@
 //! What is told of a session and its connection.
 
 use super::Core;
+use crate::conn::Trouble;
 use crate::log::{self, About, Level};
-use rustix::io::Errno;
-use std::fmt::{self, Arguments};
+use std::fmt::Arguments;
 use std::net::SocketAddr;
 
 impl Core {
@@ -49,17 +49,22 @@ impl Core {
                 Some(local) => self.note(Level::Info, format_args!("connected to {server} from {local}")),
                 None => self.note(Level::Info, format_args!("connected to {server}")),
             }
+            if let Some(secured) = self.conn.as_ref().and_then(|conn| conn.secured()) {
+                self.note(Level::Info, format_args!("connection to {server} secured: {secured}"));
+            }
         }
     }
 
     /// An attempt has failed.
-    pub(super) fn note_refused(&mut self, peer: Option<SocketAddr>, error: Errno) {
+    pub(super) fn note_refused(&mut self, peer: Option<SocketAddr>, trouble: &Trouble) {
+        self.session.blame(trouble.to_string());
         let server = self.server(peer);
-        self.note(Level::Warn, format_args!("cannot connect to {server}: {}", Words(error)));
+        self.note(Level::Warn, format_args!("cannot connect to {server}: {trouble}"));
     }
 
     /// A name has no address.
     pub(super) fn note_unresolved(&mut self, why: &str) {
+        self.session.blame(format!("cannot resolve it: {why}"));
         let server = self.server(None);
         self.note(Level::Warn, format_args!("cannot resolve {server}: {why}"));
     }
@@ -72,8 +77,16 @@ impl Core {
         self.note(Level::Error, format_args!("internal error, which ends the session: {words}"));
     }
 
-    /// The connection has ended, by the system's word or (`None`) the server's.
-    pub(super) fn note_lost(&mut self, error: Option<Errno>) {
+    /// The connection has ended, by our or the system's word or (`None`) the server's.
+    pub(super) fn note_lost(&mut self, error: Option<&Trouble>) {
+        match error {
+            Some(trouble) => self.session.blame(trouble.to_string()),
+            // What servers do that are not serving, and those that find no TLS where they expect it.
+            None if self.tls.is_none() => self.session.blame(
+                "closed by the server before it granted a session (it may not be serving, or want TLS on this port)",
+            ),
+            None => self.session.blame("closed by the server before it granted a session"),
+        }
         let server = self.server(None);
         let lost = match (self.session.is_connected(), self.session.is_closing()) {
             (true, false) => "lost",
@@ -83,7 +96,7 @@ impl Core {
         };
         match error {
             Some(error) => {
-                self.note(Level::Warn, format_args!("connection to {server} {lost}: {}", Words(error)));
+                self.note(Level::Warn, format_args!("connection to {server} {lost}: {error}"));
             }
             None => {
                 self.note(Level::Warn, format_args!("connection to {server} {lost}: closed by the server"))
@@ -100,14 +113,5 @@ impl Core {
             Some(peer) if peer != name => format!("{shown} ({peer})"),
             _ => shown.to_string(),
         }
-    }
-}
-
-/// The system's words for an error.
-struct Words(Errno);
-
-impl fmt::Display for Words {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", std::io::Error::from(self.0))
     }
 }

@@ -15,7 +15,7 @@ impl Core {
                 let key = self.next_key();
                 // One of them will do: the next round takes another.
                 let peer = addresses.get(fastrand::usize(..addresses.len().max(1)));
-                let asking = peer.map(|peer| Asking::open(self.engine.shared.poller(), key, *peer));
+                let asking = peer.map(|peer| Asking::open(self.engine.shared.poller(), key, &host, *peer));
                 match asking {
                     Some(Ok(asking)) => self.probe = Some(Probe::Asking(asking)),
                     _ => self.session.handle_probe(now, false),
@@ -44,7 +44,7 @@ impl Core {
         if !asking.reported(key) {
             return false;
         }
-        if let Some(can_write) = asking.go_on(self.engine.shared.poller()) {
+        if let Some(can_write) = asking.go_on(self.engine.shared.poller(), self.tls.as_ref()) {
             self.probe = None;
             self.session.handle_probe(now, can_write);
             self.settle(now);
