@@ -25,6 +25,7 @@ has request_timeout => ( is => 'ro' );
 has jute_maxbuffer  => ( is => 'ro', default => 1_048_575 );
 has max_in_flight   => ( is => 'ro', default => 10_000 );
 has sasl            => ( is => 'ro' );
+has tls             => ( is => 'ro' );
 has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
 has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
@@ -110,8 +111,10 @@ sub reopen {
     my $arg    = ZooKeeper::Settings::for_reopen( $self->hosts, @pairs );
     my $resume = delete $arg->{client_id};
     $self->_check_hosts( $arg->{hosts} ) if exists $arg->{hosts};    # before anything is lost
+    $self->_check_tls( $arg->{hosts} // $self->hosts, $arg->{tls} // $self->tls );
     $self->close;
     $self->dispatcher->_after_fork;
+
     if ( exists $arg->{ignore_session_events} ) {
         $self->ignore_session_events( delete $arg->{ignore_session_events} );
     }
@@ -190,7 +193,7 @@ sub _open {
             client_id       => $resume || undef,
             default_watcher => $self->_watch_session,
             map { $_ => $self->{$_} }
-              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock sasl),
+              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock sasl tls),
         }
     );
     my $authentication = $self->authentication or return;

@@ -9,6 +9,7 @@ use Scalar::Util         qw(blessed looks_like_number);
 use ZooKeeper::Arguments qw(is_callable);
 use ZooKeeper::Constants qw(ZBADARGUMENTS);
 use ZooKeeper::Error;
+use ZooKeeper::Settings::TLS;
 
 our $VERSION = '0.2.0';
 
@@ -30,6 +31,7 @@ my %CHECK = (
     request_timeout       => _number( 'a positive number of seconds', 1e9, sub { 0 + $_[0] } ),
     sasl                  => \&_sasl,
     timeout               => _number( 'a number of milliseconds', $MAX_INT, sub { int $_[0] } ),
+    tls                   => \&ZooKeeper::Settings::TLS::checked,
     utf8                  => \&_as_is,
     watcher               => _typed( 'a code reference', \&is_callable ),
 );

@@ -1,7 +1,7 @@
 //! What XSLoader calls.
 
 use crate::perl::Perl;
-use crate::{acl, channel, connect, engine, fork, guard, life, results, session, table, trace};
+use crate::{acl, channel, connect, engine, fork, guard, life, results, secure, session, table, trace};
 use libperl_sys as sys;
 use std::ffi::CStr;
 use sys::thx;
@@ -79,11 +79,14 @@ unsafe fn start(perl: Perl, context: *mut std::ffi::c_void) {
         connect::prepare_keys,
         life::prepare_keys,
         results::prepare_keys,
+        secure::prepare_keys,
     ] {
         prepare(perl);
     }
     table::define_commands(perl);
-    for subs in [channel::SUBS, connect::SUBS, guard::SUBS, life::SUBS, session::SUBS, trace::SUBS] {
+    let subs =
+        [channel::SUBS, connect::SUBS, guard::SUBS, life::SUBS, secure::SUBS, session::SUBS, trace::SUBS];
+    for subs in subs {
         for (name, function) in subs {
             define(perl, name, *function);
         }

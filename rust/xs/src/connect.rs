@@ -11,6 +11,7 @@ use crate::handle::{close_former, Attached, Client};
 use crate::perl::{callback, Call, Found, Key, Kind, Perl, Sv};
 use crate::results::Shape;
 use crate::sasl;
+use crate::secure::Secure;
 use crate::session::{CLIENT_ID, PASSWD};
 use crate::thrown::{Raise, Thrown};
 use crate::trace::{self, About, Level};
@@ -40,6 +41,7 @@ static JUTE_MAXBUFFER: Key = Key::new("jute_maxbuffer");
 static MAX_IN_FLIGHT: Key = Key::new("max_in_flight");
 static EXPIRE_BY_CLOCK: Key = Key::new("expire_by_clock");
 static SASL: Key = Key::new("sasl");
+static TLS: Key = Key::new("tls");
 
 /// At boot.
 pub(crate) fn prepare_keys(perl: Perl) {
@@ -54,6 +56,7 @@ pub(crate) fn prepare_keys(perl: Perl) {
         &JUTE_MAXBUFFER,
         &MAX_IN_FLIGHT,
         &EXPIRE_BY_CLOCK,
+        &TLS,
         &CLIENT_ID,
         &PASSWD,
         &SASL,
@@ -78,6 +81,7 @@ struct Wanted {
     max_in_flight: Option<usize>,
     expire_by_clock: bool,
     sasl: Option<sasl::Login>,
+    secure: Option<Secure>,
 }
 
 callback! {
@@ -176,6 +180,11 @@ fn start(wanted: Wanted) -> Result<*mut Attached, (i32, Option<String>)> {
     }
     // SAFETY: as above.
     settings.sasl = wanted.sasl.map(|login| unsafe { login.texts() });
+    if let Some(secure) = wanted.secure {
+        // SAFETY: as above.
+        let tls = unsafe { secure.settings() };
+        settings.tls = Some(tls.map_err(|words| (Code::BAD_ARGUMENTS.0, Some(words)))?);
+    }
     let engine = engine().map_err(system)?;
     let handle = Handle::open(engine, settings, channel.sink()).map_err(system)?;
     let client = Rc::new(Client::new(handle, wanted.utf8, channel.calls().clone()));
@@ -202,6 +211,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         &CHANNEL,
     ]
     .map(|key| kept(perl, options.fetch(perl, key)));
+    let secure = kept(perl, options.fetch(perl, &TLS));
     let (utf8, read_only) = (utf8.is_true(perl), read_only.is_true(perl));
     let expire_by_clock = kept(perl, options.fetch(perl, &EXPIRE_BY_CLOCK)).is_true(perl);
     let resume = match id.kind() {
@@ -218,6 +228,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
     if hosts.is_reference() || !hosts.is_defined() {
         return Err(Thrown::croak(perl, "new: hosts must be a string"));
     }
+    let secure = Secure::read(perl, secure);
     // Nothing of Perl runs from here on.
     let wrong = |words: String| bad(perl, hosts, Code::BAD_ARGUMENTS.0, Some(&words));
     let count = |name: &str, sv: Sv| -> Result<Option<i32>, Thrown> {
@@ -248,6 +259,7 @@ fn options(perl: Perl, call: Call) -> Result<Wanted, Thrown> {
         max_in_flight: most.map(|n| n as usize),
         expire_by_clock,
         sasl: sasl::read(perl, login).map_err(wrong)?,
+        secure,
     })
 }
 
@@ -275,11 +287,11 @@ fn session(perl: Perl, id: Sv, passwd: Sv) -> Result<(i64, [u8; 16]), String> {
 }
 
 /// A value of a hash, settled, and alive whatever the others run when they are read.
-fn kept(perl: Perl, sv: Sv) -> Sv {
+pub(crate) fn kept(perl: Perl, sv: Sv) -> Sv {
     settled(perl, sv.retain().mortal(perl))
 }
 
-fn bad(perl: Perl, path: Sv, code: i32, detail: Option<&str>) -> Thrown {
+pub(crate) fn bad(perl: Perl, path: Sv, code: i32, detail: Option<&str>) -> Thrown {
     Thrown::Raise(Raise {
         op: "new",
         about: About::default(),

@@ -22,6 +22,7 @@ mod perl;
 mod posted;
 mod results;
 mod sasl;
+mod secure;
 mod session;
 mod table;
 mod thrown;
