@@ -36,7 +36,7 @@ sub new {
         java_opts => [],
         process   => [],
     }, $class;
-    for my $name (qw(servers read_only tick_time config java_opts jars)) {
+    for my $name (qw(servers read_only tick_time config java_opts jars tls)) {
         my $value = delete $args{$name};
         $self->{$name} = $value if defined $value;
     }
@@ -71,11 +71,22 @@ sub hosts {
     return join ',', map { '127.0.0.1:' . $self->port($_) } defined $i ? $i : $self->_all;
 }
 
+sub secure_port {
+    my ( $self, $i ) = @_;
+    return $self->{ports}[ $self->_index( $i // 0 ) ]{secure};
+}
+
+sub secure_hosts {
+    my ( $self, $i ) = @_;
+    croak 'secure_hosts: the servers have no TLS' if !$self->{tls};
+    return join ',', map { '127.0.0.1:' . $self->secure_port($_) } defined $i ? $i : $self->_all;
+}
+
 sub server_of {
     my ( $self, $who ) = @_;
     my $address = ref $who ? $who->server : $who;
     my ($port)  = ( $address // '' ) =~ /:(\d+)\z/ or return;
-    my ($i)     = grep { $self->port($_) == $port } $self->_all;
+    my ($i)     = grep { $self->port($_) == $port || ( $self->secure_port($_) // 0 ) == $port } $self->_all;
     return $i;
 }
 
@@ -313,9 +324,12 @@ sub _log_file {
 sub _set_up {
     my ($self) = @_;
     $self->{root} = File::Temp::tempdir( 'zookeeper-test-XXXXXXXX', TMPDIR => 1 );
-    my @ports = ZooKeeper::Test::Server::Wire::free_ports( 3 * $self->{servers} );
+    my @ports = ZooKeeper::Test::Server::Wire::free_ports( 4 * $self->{servers} );
     $self->{ports} =
       [ map { { client => shift @ports, quorum => shift @ports, election => shift @ports } } $self->_all ];
+    if ( $self->{tls} ) {
+        $_->{secure} = shift @ports for @{ $self->{ports} };
+    }
     ZooKeeper::Test::Server::Config::write_home( "$self->{root}/$_", $_, $self ) for $self->_all;
     return;
 }
@@ -469,6 +483,13 @@ C<clientPort>, C<clientPortAddress>, C<dataDir> and C<server.N> are refused.
 
 An array ref of further options for C<java>, for example
 C<< ['-Djute.maxbuffer=10485760'] >>.
+
+=item tls
+
+A hash ref: the servers have a second port, for TLS (C<secure_hosts>). In it: C<key_store> and C<trust_store>,
+PKCS12 files with the server's certificate and key, and with the authorities of clients' certificates; C<password>,
+of both; C<client_auth>, C<need> (as servers have it by default), C<want> or C<none>; C<protocols>, such as
+C<TLSv1.2,TLSv1.3>.
 
 =item jars
 

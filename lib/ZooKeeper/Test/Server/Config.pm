@@ -56,8 +56,27 @@ sub _zoo_cfg {
             $config{ 'server.' . ( $m + 1 ) } = "127.0.0.1:$quorum:$election:participant;127.0.0.1:$client";
         }
     }
-    %config = ( %config, %{ $wanted->{config} } );
+    %config = ( %config, _tls( $ports[$n]{secure}, $wanted->{tls} ), %{ $wanted->{config} } );
     return join '', map { "$_=$config{$_}\n" } grep { defined $config{$_} } sort keys %config;
+}
+
+# TLS is a matter of the other one of the server's two ways to listen.
+sub _tls {
+    my ( $port, $tls ) = @_;
+    return if !$tls;
+    return (
+        serverCnxnFactory         => 'org.apache.zookeeper.server.NettyServerCnxnFactory',
+        secureClientPort          => $port,
+        secureClientPortAddress   => '127.0.0.1',
+        'ssl.keyStore.location'   => $tls->{key_store},
+        'ssl.keyStore.type'       => 'PKCS12',
+        'ssl.keyStore.password'   => $tls->{password},
+        'ssl.trustStore.location' => $tls->{trust_store},
+        'ssl.trustStore.type'     => 'PKCS12',
+        'ssl.trustStore.password' => $tls->{password},
+        'ssl.clientAuth'          => $tls->{client_auth},
+        'ssl.enabledProtocols'    => $tls->{protocols},
+    );
 }
 
 sub _write {
