@@ -55,13 +55,14 @@ sub issue {
     $self->openssl( qw(pkcs8 -topk8 -nocrypt -in), "$name.key.sec1", '-out', "$name.key" );
     $self->openssl( qw(req -new -subj), "/O=Test/CN=$name", '-key', "$name.key", '-out', "$name.csr" );
     $self->openssl(
-        qw(ca -batch -notext -md sha256 -config),
-        "$by.conf",
-        ( $by eq $name ? qw(-selfsign) : ( '-cert', "$by.pem" ) ),
-        '-keyfile', "$by.key",
-        '-startdate', $arg{from}  // '20200101000000Z',
-        '-enddate',   $arg{until} // '20991231235959Z',
-        '-extfile', "$name.ext", '-in', "$name.csr", '-out', "$name.pem",
+        qw(ca -batch -notext -md sha256 -config),                  "$by.conf",
+        ( $by eq $name ? qw(-selfsign) : ( '-cert', "$by.pem" ) ), '-keyfile',
+        "$by.key",                                                 '-startdate',
+        $arg{from}  // '20200101000000Z', '-enddate',
+        $arg{until} // '20991231235959Z', '-extfile',
+        "$name.ext", '-in',
+        "$name.csr", '-out',
+        "$name.pem",
     );
     $self->write( "$name.pem", $self->read("$name.pem") . $self->read("$by.pem") ) if $arg{chain};
     return $self;
@@ -71,7 +72,7 @@ sub issue {
 sub revoke {
     my ( $self, $by, @names ) = @_;
     my @as = ( '-config', "$by.conf", '-cert', "$by.pem", '-keyfile', "$by.key" );
-    $self->openssl( 'ca', @as, '-revoke', "$_.pem" ) for @names;
+    $self->openssl( 'ca', @as, '-revoke',        "$_.pem" ) for @names;
     $self->openssl( 'ca', @as, qw(-gencrl -out), "$by.crl" );
     return $self->file("$by.crl");
 }
@@ -79,8 +80,8 @@ sub revoke {
 # A PKCS12 file with certificate and key.
 sub key_store {
     my ( $self, $name ) = @_;
-    $self->openssl( qw(pkcs12 -export -name), $name, '-in', "$name.pem", '-inkey', "$name.key",
-        '-passout', "pass:$PASSWORD", '-out', "$name.p12" );
+    $self->openssl( qw(pkcs12 -export -name),
+        $name, '-in', "$name.pem", '-inkey', "$name.key", '-passout', "pass:$PASSWORD", '-out', "$name.p12" );
     return $self->file("$name.p12");
 }
 
@@ -88,10 +89,8 @@ sub key_store {
 sub trust_store {
     my ( $self, $name ) = @_;
     my $file = $self->file("$name-trust.p12");
-    $self->_run(
-        qw(keytool -importcert -noprompt -storetype PKCS12 -alias),
-        $name, '-storepass', $PASSWORD, '-keystore', $file, '-file', $self->file("$name.pem")
-    );
+    $self->_run( qw(keytool -importcert -noprompt -storetype PKCS12 -alias),
+        $name, '-storepass', $PASSWORD, '-keystore', $file, '-file', $self->file("$name.pem") );
     return $file;
 }
 
@@ -134,9 +133,10 @@ sub _database {
     my ( $self, $name ) = @_;
     return if -e $self->file("$name.conf");
     mkdir $self->file("$name.new");
-    $self->write( "$name.index", '' );
-    $self->write( "$name.serial", sprintf "%04X\n", 4096 + 256 * ++$self->{authorities} );
-    $self->write( "$name.conf",   <<"CONF");
+    $self->write( "$name.index",     '' );
+    $self->write( "$name.crlnumber", "01\n" );
+    $self->write( "$name.serial",    sprintf "%04X\n", 4096 + 256 * ++$self->{authorities} );
+    $self->write( "$name.conf",      <<"CONF");
 [ca]
 default_ca = this
 [this]
@@ -145,8 +145,12 @@ serial = $name.serial
 new_certs_dir = $name.new
 default_md = sha256
 default_crl_days = 30
+crlnumber = $name.crlnumber
+crl_extensions = crl
 unique_subject = no
 policy = any
+[crl]
+authorityKeyIdentifier = keyid
 [any]
 organizationName = optional
 commonName = supplied

@@ -26,7 +26,8 @@ sub checked {
     for my $name ( grep { !$KNOWN{$_} } sort keys %$value ) {
         ZooKeeper::Error::_warn("$method: unknown argument '$name' of tls has no effect");
     }
-    my %checked = ( verify_hostname => !defined $value->{verify_hostname} || $value->{verify_hostname} ? 1 : 0 );
+    my %checked =
+      ( verify_hostname => !defined $value->{verify_hostname} || $value->{verify_hostname} ? 1 : 0 );
     for my $name ( grep { defined $value->{$_} } @STRINGS ) {
         _is_string( $value->{$name} ) or ZooKeeper::Error::_croak("$what: $name must be a string");
         $checked{$name} = "$value->{$name}";
