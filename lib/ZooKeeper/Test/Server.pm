@@ -299,6 +299,8 @@ sub _start_all {
 sub _is_ready {
     my ( $self, $n ) = @_;
     my $answer = $self->four_letter( $n, 'srvr', 1 ) // '';
+    my $secure = $self->secure_port($n);                      # which is bound after the other one
+    return 0 if defined $secure && !ZooKeeper::Test::Server::Wire::listens( $secure, 1 );
     return 1 if $answer =~ /^Mode:/m;
     my $majority = 2 * $self->_answering > $self->{servers};
     return !$majority && $answer =~ /not currently serving/;
@@ -509,6 +511,10 @@ without it.
 
 The connect string (C<127.0.0.1:PORT,...>), a client port (of server 0 without
 C<$i>), the number of servers.
+
+=head2 secure_hosts($i), secure_port($i)
+
+The same for the ports that TLS is spoken on.
 
 =head2 server_of($zk)
 

@@ -64,7 +64,11 @@ sub _zoo_cfg {
 sub _tls {
     my ( $port, $tls ) = @_;
     return if !$tls;
+
+    # The newest of them: else 3.8 has none that is newer than 1.2.
+    my ($newest) = reverse sort split /,/, $tls->{protocols} // '';
     return (
+        'ssl.protocol'            => $newest,
         serverCnxnFactory         => 'org.apache.zookeeper.server.NettyServerCnxnFactory',
         secureClientPort          => $port,
         secureClientPortAddress   => '127.0.0.1',

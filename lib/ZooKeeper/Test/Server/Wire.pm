@@ -28,6 +28,12 @@ sub four_letter {
     return length $text ? $text : undef;
 }
 
+# Whether somebody takes connections there.
+sub listens {
+    my ( $port, $seconds ) = @_;
+    return defined _connect( $port, Time::HiRes::time() + $seconds );
+}
+
 # Takes the session over by a connection of its own, which it returns as {socket}:
 # the server drops the connection that had it. Returns {timeout} as negotiated, 0
 # for a session that is no more; {dropped} if the session was taken back before the
