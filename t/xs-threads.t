@@ -61,14 +61,14 @@ subtest 'a thread has objects of its own' => sub {
     is in_thread( sub { my $own = ZooKeeper::Channel->new; $own->send(7); $own->recv } ), 7, 'a channel';
     is in_thread( sub { handle( ZooKeeper::Channel->new )->_state < 3 ? 'connecting' : 'wrong' } ),
       'connecting', 'a handle';
-    is in_thread(
+    like in_thread(
         sub {
             my $own = ZooKeeper::Channel->new;
             $zk->_connect( { hosts => '127.0.0.1:1', timeout => 50, channel => $own } );
             return error_of( sub { $zk->_get('/x') } );
         }
       ),
-      '-4 connection loss', 'an inherited one, reopened';
+      qr/\A-4 /, 'an inherited one, reopened';
     my @threads = map {
         threads->create( sub { my $own = handle( ZooKeeper::Channel->new ); $own->_state < 3 ? 1 : 0 } )
     } 1 .. 8;

@@ -4,7 +4,8 @@ use crate::args::{protect, settled};
 use crate::boot::Sub;
 use crate::connect::{bad, kept};
 use crate::guard::guarded;
-use crate::perl::{callback, Key, Kind, Perl, Sv};
+use crate::handle::Attached;
+use crate::perl::{callback, Found, Key, Kind, Perl, Sv};
 use crate::thrown::Thrown;
 use crate::values::{self, Raw};
 use libperl_sys as sys;
@@ -82,6 +83,9 @@ callback! {
     /// `_check_tls($self, $hosts, \%tls)`: throws what `_connect` would, and keeps nothing.
     fn check_tls(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
+        if let Found::Nothing = perl.attached::<Attached>(perl.argument(call, 0)) {
+            Thrown::not_initialised(perl, "reopen", "ZooKeeper").throw(perl)
+        }
         protect(perl, call);
         let [hosts, option] = [1, 2].map(|index| settled(perl, perl.argument(call, index)));
         let secure = Secure::read(perl, option);

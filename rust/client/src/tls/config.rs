@@ -93,7 +93,10 @@ fn verifier(
     }
     let verifier = builder.build().map_err(|error| match (&options.crl_file, error) {
         (Some(file), VerifierBuilderError::InvalidCrl(why)) => {
-            format!("tls: crl_file '{}': not a revocation list (of version 2) that can be used: {why:?}", file.display())
+            format!(
+                "tls: crl_file '{}': not a revocation list (of version 2) that can be used: {why:?}",
+                file.display()
+            )
         }
         (_, error) => format!("tls: {error}"),
     })?;

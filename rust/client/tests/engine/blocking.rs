@@ -1,6 +1,6 @@
 //! Blocking calls: the caller drives its own socket, others help, and nobody waits for ever.
 
-use crate::common::{no_node, Client, GET, SET};
+use crate::common::{no_node, sleeps_of_the_io_thread, Client, GET, SET};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,18 +8,6 @@ use zk_client::Step;
 use zk_proto::op::{Reply, Request};
 use zk_proto::{opcode, Code, EventType, KeeperState};
 use zk_testkit::{event_frame, reply_frame, Server};
-
-/// How often the engine's thread has slept, from /proc.
-fn sleeps_of_the_io_thread() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let count = |dir: std::path::PathBuf| -> Option<u64> {
-        let name = std::fs::read_to_string(dir.join("comm")).ok()?;
-        let status = std::fs::read_to_string(dir.join("status")).ok()?;
-        let line = status.lines().find(|l| l.starts_with("voluntary_ctxt_switches"))?;
-        (name.trim() == "zookeeper").then(|| line.split_whitespace().nth(1)?.parse().ok())?
-    };
-    tasks.filter_map(|t| count(t.ok()?.path())).sum()
-}
 
 #[test]
 fn calls_in_succession_leave_the_io_thread_asleep() {

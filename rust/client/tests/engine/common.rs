@@ -96,3 +96,15 @@ pub(crate) const SET: Request<'_> = Request::SetData { path: b"/n", data: Some(b
 pub(crate) fn no_node(_: &mut Peer, _: &ClientFrame) -> (Code, Vec<u8>) {
     (Code::NO_NODE, Vec::new())
 }
+
+/// How often the engine's thread has slept, from /proc.
+pub(crate) fn sleeps_of_the_io_thread() -> u64 {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+    let count = |dir: std::path::PathBuf| -> Option<u64> {
+        let name = std::fs::read_to_string(dir.join("comm")).ok()?;
+        let status = std::fs::read_to_string(dir.join("status")).ok()?;
+        let line = status.lines().find(|l| l.starts_with("voluntary_ctxt_switches"))?;
+        (name.trim() == "zookeeper").then(|| line.split_whitespace().nth(1)?.parse().ok())?
+    };
+    tasks.filter_map(|t| count(t.ok()?.path())).sum()
+}
