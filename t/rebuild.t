@@ -57,6 +57,16 @@ subtest 'from a repository' => sub {
     is run( {}, $make, 'pure_all' ), '', 'nothing has changed: cargo is not asked';
 };
 
+subtest 'without TLS' => sub {
+    run( { PERL_ZOOKEEPER_TLS => 0 }, $^X, 'Makefile.PL' );
+    like run( {}, $make, 'pure_all' ), qr/^arguments: build .*--no-default-features/, 'cargo is told so';
+    is run( {}, $make, 'pure_all' ), '', 'once';
+    run( {}, $^X, 'Makefile.PL' );
+    my $request = run( {}, $make, 'pure_all' );
+    like $request,   qr/^arguments: build /,    'with it again: cargo is asked again';
+    unlike $request, qr/--no-default-features/, '... for all';
+};
+
 my $library = "$copy/blib/arch/auto/ZooKeeper/ZooKeeper.so";
 
 subtest 'a perl that runs survives a rebuild' => sub {

@@ -10,12 +10,25 @@ use TestZK;
 use ZooKeeper;
 use ZooKeeper::Constants;
 
-plan skip_all => 'this build has no TLS (PERL_ZOOKEEPER_TLS=0)' if !ZooKeeper::XS::_has_tls();
+my $HOSTS = '127.0.0.1:1';
+
+if ( !ZooKeeper::XS::_has_tls() ) {
+    for my $tls ( 1, {}, { ca_file => '/no/such/file' } ) {
+        ok !eval { ZooKeeper->new( hosts => $HOSTS, dispatcher => 'Pipe', tls => $tls ); 1 },
+          'a build without TLS refuses it at once';
+        is $@->code, ZBADARGUMENTS, '... with this code';
+        like $@,
+qr/: bad arguments: tls: this build of ZooKeeper has no TLS \(PERL_ZOOKEEPER_TLS was 0 .*\) at \Q$0\E /,
+          '... and says so';
+    }
+    ok eval { ZooKeeper->new( hosts => $HOSTS, dispatcher => 'Pipe', tls => 0 ) }, 'false asks for none';
+    done_testing;
+    exit;
+}
 my $reason = Certificates->unavailable;
 plan skip_all => $reason if $reason;
 
-my $HOSTS = '127.0.0.1:1';
-my $pki   = Certificates->new;
+my $pki = Certificates->new;
 $pki->authority($_) for qw(ca other);
 $pki->issue( $_, by => 'ca' ) for qw(client stranger);
 $pki->write( 'text.pem',   "no certificate\n" );
