@@ -5,4 +5,5 @@ mod common;
 mod forking;
 mod held_back;
 mod lifetime;
+mod moving;
 mod posted;
