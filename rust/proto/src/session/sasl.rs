@@ -54,6 +54,8 @@ impl Session {
         if self.config.sasl.is_none() {
             return false;
         }
+        // The server may have granted less than was wished for, and gets no pings before the end.
+        let deadline = deadline.min(now + self.connect_limit());
         self.phase = Phase::Authenticating { deadline, read_only };
         self.sasl.count += 1;
         self.notes.leave(Level::Info, || Note::SaslSent);

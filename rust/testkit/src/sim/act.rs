@@ -46,7 +46,7 @@ impl Sim {
             jute_maxbuffer: super::drive::LONGEST_REQUEST,
             max_in_flight: [1, 4, 12, 12][self.rng.usize(0..4)],
             expire_by_clock: self.rng.u32(0..5) == 0,
-            sasl: None,
+            sasl: self.some_login(),
             seed: self.rng.u64(..),
         };
         let user = self.new_user(config, chroot, twin);

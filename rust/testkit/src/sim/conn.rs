@@ -2,6 +2,7 @@
 
 use super::net::Pipe;
 use super::op::Op;
+use super::sasl::Progress;
 use bytes::Bytes;
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -41,6 +42,10 @@ pub(super) enum Note {
     Auth {
         ok: bool,
     },
+    /// The end of a login by SASL.
+    Login {
+        ok: bool,
+    },
     Closing,
     /// Pong, answer to setWatches: nothing that a user hears of.
     Quiet,
@@ -52,6 +57,7 @@ pub(super) enum Work {
     Hello(Hello),
     Ping,
     Auth { credentials: Bytes },
+    Sasl { xid: i32, token: Bytes },
     SetWatches { relative_zxid: i64, kinds: [Vec<String>; 5] },
     Op { xid: i32, token: u64, op: Op },
 }
@@ -97,6 +103,7 @@ pub(super) struct Conn {
     pub(super) session: i64,
     pub(super) read_only: bool,
     pub(super) ids: Vec<Bytes>,
+    pub(super) login: Progress,
     pub(super) watches: WatchTable,
 
     /// Frames to the client: where each ends in the stream, and what it says.
@@ -143,6 +150,7 @@ impl Conn {
             session: 0,
             read_only: false,
             ids: Vec::new(),
+            login: Progress::Nothing,
             watches: Default::default(),
             notes: Vec::new(),
             sent: 0,

@@ -129,6 +129,7 @@ impl Sim {
     /// The user's end of his connection is gone.
     fn drop_conn(&mut self, user: usize) {
         self.users[user].probe = None;
+        self.leave_login(user);
         if let Some(conn) = self.users[user].conn.take() {
             self.conns[conn].client_open = false;
             if self.rng.bool() {

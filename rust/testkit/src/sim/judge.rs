@@ -51,13 +51,14 @@ impl Sim {
                 if !read_only {
                     u.id = id;
                 }
-                u.connected = true;
-                u.connected_at = at;
                 u.cut_off = None;
-                self.note_established(user, conn);
-                let state = if read_only { KeeperState::CONNECTED_READ_ONLY } else { KeeperState::CONNECTED };
-                self.expect(user, &Output::State(state));
+                if u.logs_in {
+                    u.logging_in = Some((at, read_only));
+                } else {
+                    self.judge_established(user, conn, read_only);
+                }
             }
+            Note::Login { ok } => self.judge_login(user, conn, ok),
             Note::Refusal => self.users[user].refused = self.users[user].id != 0,
             Note::Auth { ok } => {
                 let c = &mut self.conns[conn];

@@ -28,6 +28,7 @@ mod quorum;
 mod reads;
 mod rest;
 mod room;
+mod sasl;
 mod serve;
 mod server;
 mod tree;
@@ -149,8 +150,9 @@ impl Sim {
         let least_timeout_ms = rng.i32(100..1_500);
         let slowest = [200, 2_000, 20_000][rng.usize(0..3)];
         let plan = Plan {
-            // A handshake takes up to twelve of these, and has a third of the timeout.
-            latency_us: rng.u64(20..slowest).min(least_timeout_ms as u64 * 20).min(8_000),
+            // A handshake takes up to twelve of these and a login eight, and both have a third of the
+            // timeout, or a tenth of a second.
+            latency_us: rng.u64(20..slowest).min(least_timeout_ms as u64 * 12).min(4_800),
             act_every_us: rng.u64(5_000..200_000),
             fault_every_us: rng.u64(20_000..1_500_000),
             tick_us: rng.u64(20_000..200_000),

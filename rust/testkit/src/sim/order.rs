@@ -40,7 +40,7 @@ impl Sim {
     pub(super) fn check_order(&mut self, conn: usize, work: &Work) {
         let c = &mut self.conns[conn];
         match work {
-            Work::Hello(_) => return,
+            Work::Hello(_) | Work::Sasl { .. } => return,
             Work::Auth { credentials } => {
                 let index = *c.auths.get(c.auths_got).expect("an authentication that was not added");
                 let auth = &self.users[c.user].auths[index];

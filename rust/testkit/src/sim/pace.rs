@@ -56,7 +56,9 @@ impl Sim {
             assert!(next <= at + SECOND * 3 / 2, "a pause of more than a second and a half");
         }
         if u.conn.is_some() && !u.connected {
+            // A login has a third of the timeout from the handshake on, if that is less.
             let began = u.attempts.back().copied().unwrap_or_default();
+            let began = u.logging_in.map_or(began, |(since, _)| since);
             let deadline = began + (timeout / 3).max(100_000);
             assert!(next <= deadline, "an attempt without an end");
             assert!(at <= deadline + SLACK || u.disturbed >= began || u.stopped, "an attempt for too long");

@@ -37,6 +37,7 @@ impl Sim {
                         assert_eq!(scheme, "sim");
                         Work::Auth { credentials }
                     }
+                    (xid, opcode::SASL) => Self::read_sasl(xid, frame),
                     (reserved::SET_WATCHES, opcode) => Conn::read_set_watches(opcode, frame),
                     (xid, opcode) => {
                         assert!(xid > 0, "xid {xid} of an ordinary request");
@@ -46,6 +47,7 @@ impl Sim {
                     }
                 }
             };
+            self.check_login(conn, &work);
             self.check_order(conn, &work);
             self.conns[conn].queue.push_back(work);
             self.pump(conn);
@@ -74,6 +76,7 @@ impl Sim {
                         self.hang_up(conn);
                     }
                 }
+                Work::Sasl { xid, token } => self.log_in(conn, xid, &token),
                 Work::SetWatches { relative_zxid, kinds } => self.set_watches(conn, relative_zxid, kinds),
                 Work::Op { xid, token, op } => {
                     let unknown = matches!(op, Op::AddWatch { .. } | Op::Create { stat: true, .. });

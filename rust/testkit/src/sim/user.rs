@@ -123,6 +123,9 @@ pub(super) struct User {
     pub(super) id: i64,
     pub(super) connected: bool,
     pub(super) connected_at: u64,
+    /// Has a login by SASL; since when one is under way, and whether at a read-only server.
+    pub(super) logs_in: bool,
+    pub(super) logging_in: Option<(u64, bool)>,
     /// When the lost connection last brought something.
     pub(super) cut_off: Option<u64>,
     pub(super) by_clock: bool,
@@ -159,6 +162,7 @@ impl Sim {
         let reads_only_too = config.read_only;
         let by_clock = config.expire_by_clock;
         let most_in_flight = config.max_in_flight;
+        let logs_in = config.sasl.is_some();
         let user = User {
             session: Session::new(config, Time::from_micros(1_000_000_000 + now)),
             chroot,
@@ -183,6 +187,8 @@ impl Sim {
             id,
             connected: false,
             connected_at: 0,
+            logs_in,
+            logging_in: None,
             cut_off: None,
             by_clock,
             last_heard: 0,
