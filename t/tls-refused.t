@@ -166,6 +166,30 @@ subtest 'an authority between that was revoked' => sub {
     );
 };
 
+subtest 'certificates that no server should have' => sub {
+    $pki->authority( 'both', names => $own );
+    refused(
+        'an authority itself',
+        qr/TLS: the server's certificate is one of an authority, .* \(CA:TRUE\)/,
+        server('both')->secure_hosts,
+        ca_file => $pki->file('both.pem')
+    );
+    $pki->issue( 'user', by => 'ca', names => $own, extensions => 'extendedKeyUsage = clientAuth' );
+    refused(
+        'one for clients',
+        qr/TLS: the server's certificate is not for servers \(its extended key usage\)/,
+        server('user')->secure_hosts, @ca
+    );
+    $pki->issue( 'one', by => 'ca' );
+    $pki->openssl(
+        qw(x509 -req -in one.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 30000 -out one.pem));
+    refused(
+        'of version 1',
+        qr/TLS: the server's certificate is of version 1, without extensions/,
+        server('one')->secure_hosts, @ca
+    );
+};
+
 subtest 'a server that wants a certificate of its clients' => sub {
     $pki->issue( 'client',   by => 'ca' );
     $pki->issue( 'stranger', by => 'other' );

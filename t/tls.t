@@ -119,6 +119,19 @@ subtest 'two on the same engine, one of them plain' => sub {
     is $secure->server, $server->secure_hosts, 'each on its port';
 };
 
+subtest 'who a client is by its certificate' => sub {
+    my $secure = handle();
+    my $node   = $secure->create( "$base/private", acl => ZOO_CREATOR_ALL_ACL, value => 'v' );
+    my ($acl)  = $secure->get_acl($node);
+    is $acl->[0]{scheme}, 'x509', 'the scheme';
+    like $acl->[0]{id}, qr/\bCN=client\b/, 'the subject';
+    is scalar $secure->get($node), 'v', 'may read what is its own';
+    my $plain = handle( hosts => $server->hosts, tls => 0 );
+    ok !eval { $plain->get($node); 1 }, 'another';
+    is $@->code, ZNOAUTH, 'may not';
+    $secure->delete($node);
+};
+
 subtest 'the session moves from one connection to the next' => sub {
     my @states;
     my $zk = handle( timeout => 20_000, watcher => sub { push @states, $_[0]{state} } );
