@@ -5,6 +5,7 @@ use ZooKeeper::Arguments ();
 use ZooKeeper::Constants
   qw(ZINVALIDSTATE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE ZOO_READONLY_STATE);
 use ZooKeeper::Error       ();
+use ZooKeeper::Log         ();
 use ZooKeeper::Methods     ();
 use ZooKeeper::MultiRead   ();
 use ZooKeeper::Settings    ();
@@ -187,6 +188,7 @@ sub _inherited {
 # A new session for this object; the one that was is closed.
 sub _open {
     my ( $self, $resume ) = @_;
+    ZooKeeper::Log::_attend( $self->dispatcher->channel );    # which may want to hear of it
     $self->_connect(
         {
             channel         => $self->dispatcher->channel,

@@ -128,7 +128,7 @@ impl Handle {
             seed: fastrand::u64(..),
         };
         let mut session = Session::new(config, clock::now());
-        session.want_notes(log::level());
+        session.want_notes(log::level().max(sink.wanted_records()));
         session.note_opened();
         let shared = engine.clone();
         let core = engine.shared.adopt(|id| {

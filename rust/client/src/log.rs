@@ -44,13 +44,7 @@ pub fn set_level(up_to: Option<Level>) {
 /// Up to which level lines are wanted.
 #[inline]
 pub fn level() -> Option<Level> {
-    match WANTED.load(Relaxed) {
-        0 => None,
-        1 => Some(Level::Error),
-        2 => Some(Level::Warn),
-        3 => Some(Level::Info),
-        _ => Some(Level::Debug),
-    }
+    Level::from_number(WANTED.load(Relaxed))
 }
 
 /// True when lines of this level are wanted. Ask before composing one.

@@ -3,6 +3,8 @@
 
 use crate::backlog::Counted;
 use crate::forking::{self, Inherited, Registered};
+use crate::log::Level;
+use crate::records::{Record, Records};
 use crossbeam_channel::{unbounded, Receiver, Sender};
 use std::fmt;
 use std::io;
@@ -41,6 +43,12 @@ pub trait Sink: Send + Sync {
     fn wants_session_events(&self) -> bool;
     /// Whether the user has yet to take some. Called with the session's lock held.
     fn has_items(&self) -> bool;
+    /// Up to which level the user wants to be told what happens, beside what [`log`](crate::log) writes.
+    fn wanted_records(&self) -> Option<Level> {
+        None
+    }
+    /// Takes what has happened. Called with the session's lock held: it must not block.
+    fn record(&self, _record: Record) {}
 }
 
 /// Told of every item that is pushed, on the thread that pushes it. It must not block, nor push.
@@ -71,6 +79,7 @@ pub struct Queue<T> {
     /// Notes that were looked for before their writer had written them: each comes, or has come.
     overdue: AtomicUsize,
     wants_session_events: AtomicBool,
+    records: Records,
     /// Whether there is a `notify`: most queues have none, and don't take its lock.
     notifies: AtomicBool,
     notify: Mutex<Option<Notify>>,
@@ -107,6 +116,7 @@ impl<T: Send> Queue<T> {
             armed: AtomicBool::new(false),
             overdue: AtomicUsize::new(0),
             wants_session_events: AtomicBool::new(false),
+            records: Records::default(),
             notifies: AtomicBool::new(false),
             notify: Mutex::new(None),
         }
@@ -171,7 +181,7 @@ impl<T: Send> Queue<T> {
             self.overdue.fetch_add(1, SeqCst);
         }
         self.armed.store(false, SeqCst);
-        if !self.receiver.is_empty() {
+        if !self.receiver.is_empty() || !self.records.is_empty() {
             self.wake();
         }
     }
@@ -207,6 +217,11 @@ impl<T: Send> Queue<T> {
         self.wants_session_events.store(yes, SeqCst);
     }
 
+    /// What has happened to the sessions, for the user's log: not items, but the fd says that there are some.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
     fn wake(&self) {
         if !self.armed.swap(true, SeqCst) {
             // Can't be full: few are ever overdue.
@@ -226,6 +241,17 @@ impl<T: From<Delivery> + Send> Sink for Queue<T> {
 
     fn has_items(&self) -> bool {
         !self.is_empty()
+    }
+
+    fn wanted_records(&self) -> Option<Level> {
+        self.records.wanted()
+    }
+
+    fn record(&self, record: Record) {
+        if self.records.push(record) {
+            self.prompt();
+            self.notify();
+        }
     }
 }
 

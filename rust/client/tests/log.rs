@@ -146,7 +146,7 @@ fn a_call_and_the_loss_of_its_connection() {
         peer.shake_hands(5_000, 7);
         peer.request();
     });
-    let _turn = listen(Level::Debug);
+    let _turn = listen(Level::Trace);
     let client = Client::connect(&server.hosts());
     let connected = client.handle.wait_connected(Some(Duration::from_secs(20)));
     client.handle.wait(connected).unwrap();

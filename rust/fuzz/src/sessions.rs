@@ -27,7 +27,7 @@ fn play(mut input: Input<'_>) {
     let config = config(&mut input);
     // The one bit of the flags that means nothing else.
     let noted = config.seed & 32 != 0;
-    let mut world = World::new(config, noted.then_some(Level::Debug));
+    let mut world = World::new(config, noted.then_some(Level::Trace));
     while !input.is_empty() {
         step(&mut world, &mut input);
     }

@@ -3,7 +3,7 @@
 //! Notes are values that the session leaves to be drained ([`Session::poll_note`]), as many as are
 //! wanted ([`Session::want_notes`]; none at first). Nothing in them is secret: the credentials of an
 //! authentication, the session's password and SASL tokens have no place in any note, and of access
-//! lists only such ids are shown as prove nothing. Data of nodes is shown at [`Level::Debug`] only,
+//! lists only such ids are shown as prove nothing. Data of nodes is shown at [`Level::Trace`] only,
 //! and shortened. All texts are printable ASCII, whatever a path or a server holds.
 //!
 //! [`Session::poll_note`]: crate::session::Session::poll_note
@@ -34,18 +34,34 @@ pub enum Level {
     Warn = 2,
     /// The life of the session.
     Info = 3,
-    /// Everything that is said, with data.
+    /// What is done for the session, step by step.
     Debug = 4,
+    /// Everything that is said: every request and reply, with data.
+    Trace = 5,
 }
 
 impl Level {
-    /// `error`, `warn`, `info`, `debug`.
+    /// The level of this number; none below the first, the last above it.
+    #[inline]
+    pub const fn from_number(number: u8) -> Option<Level> {
+        match number {
+            0 => None,
+            1 => Some(Level::Error),
+            2 => Some(Level::Warn),
+            3 => Some(Level::Info),
+            4 => Some(Level::Debug),
+            _ => Some(Level::Trace),
+        }
+    }
+
+    /// `error`, `warn`, `info`, `debug`, `trace`.
     pub const fn name(self) -> &'static str {
         match self {
             Level::Error => "error",
             Level::Warn => "warn",
             Level::Info => "info",
             Level::Debug => "debug",
+            Level::Trace => "trace",
         }
     }
 }

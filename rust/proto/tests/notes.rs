@@ -60,12 +60,14 @@ fn a_session_that_fares_well_has_a_life_and_no_errors() {
             "info: session closed",
         ]
     );
-    let debug = live(Level::Debug);
-    let more: Vec<&str> = debug.iter().filter_map(|line| line.strip_prefix("debug: ")).collect();
+    let handshake = "debug: handshake sent: session 0x0, last zxid 0x0, timeout 3000 ms";
+    assert!(live(Level::Debug).iter().any(|line| line == handshake));
+    assert!(!live(Level::Debug).iter().any(|line| line.starts_with("trace: ")));
+    let all = live(Level::Trace);
+    let more: Vec<&str> = all.iter().filter_map(|line| line.strip_prefix("trace: ")).collect();
     assert_eq!(
         more,
         [
-            "handshake sent: session 0x0, last zxid 0x0, timeout 3000 ms",
             "request 1, 15 bytes: getData '/n', watch",
             "reply 1, 16 bytes, zxid 0x5, 0 us: getData '/n': no node (-101)",
             "request 2, 8 bytes: closeSession",
@@ -198,7 +200,7 @@ fn a_close_that_nobody_confirms() {
 
 #[test]
 fn pings_events_and_requests_with_their_data() {
-    let mut pair = noted(Level::Debug);
+    let mut pair = noted(Level::Trace);
     pair.connect();
     drain(&mut pair.session);
     pair.advance(Duration::from_secs(1));
@@ -215,11 +217,11 @@ fn pings_events_and_requests_with_their_data() {
     assert_eq!(
         drain(&mut pair.session),
         [
-            "debug: ping sent",
-            "debug: ping answered, 250 us",
-            r"debug: event changed (3) '/a\nb', state connected (3), watchers: 0",
-            "debug: request 1, 29 bytes: setData '/n', data 'visible' (7 bytes), version 3",
-            "debug: request 2, 89 bytes: multi, 2: create '/c', data null, acl [digest 0x1f], Ephemeral; \
+            "trace: ping sent",
+            "trace: ping answered, 250 us",
+            r"trace: event changed (3) '/a\nb', state connected (3), watchers: 0",
+            "trace: request 1, 29 bytes: setData '/n', data 'visible' (7 bytes), version 3",
+            "trace: request 2, 89 bytes: multi, 2: create '/c', data null, acl [digest 0x1f], Ephemeral; \
              delete '/d', version 2",
         ]
     );
@@ -230,14 +232,14 @@ fn a_level_that_rises_while_a_request_is_under_way() {
     let mut pair = noted(Level::Error);
     pair.connect();
     pair.submit(&GET, None);
-    pair.session.want_notes(Some(Level::Debug));
+    pair.session.want_notes(Some(Level::Trace));
     pair.reply(1, 9, Code::NO_NODE, b"");
-    assert_eq!(drain(&mut pair.session), ["debug: reply 1, 16 bytes, zxid 0x9: no node (-101)"]);
+    assert_eq!(drain(&mut pair.session), ["trace: reply 1, 16 bytes, zxid 0x9: no node (-101)"]);
 }
 
 #[test]
 fn neither_credentials_nor_the_password_of_the_session_are_in_any_note() {
-    let mut pair = noted(Level::Debug);
+    let mut pair = noted(Level::Trace);
     let passwd = *b"\x01pass'word\\\n\xff\0xy";
     let response = zk_proto::record::ConnectResponse {
         protocol_version: 0,

@@ -1,7 +1,9 @@
 //! What XSLoader calls.
 
 use crate::perl::Perl;
-use crate::{acl, channel, connect, engine, fork, guard, life, results, secure, session, table, trace};
+use crate::{
+    acl, channel, connect, engine, fork, guard, life, logging, results, secure, session, table, trace,
+};
 use libperl_sys as sys;
 use std::ffi::CStr;
 use sys::thx;
@@ -84,8 +86,16 @@ unsafe fn start(perl: Perl, context: *mut std::ffi::c_void) {
         prepare(perl);
     }
     table::define_commands(perl);
-    let subs =
-        [channel::SUBS, connect::SUBS, guard::SUBS, life::SUBS, secure::SUBS, session::SUBS, trace::SUBS];
+    let subs = [
+        channel::SUBS,
+        connect::SUBS,
+        guard::SUBS,
+        life::SUBS,
+        logging::SUBS,
+        secure::SUBS,
+        session::SUBS,
+        trace::SUBS,
+    ];
     for subs in subs {
         for (name, function) in subs {
             define(perl, name, *function);

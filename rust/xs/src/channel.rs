@@ -8,6 +8,7 @@ use crate::args::argument;
 use crate::boot::Sub;
 use crate::fork::{close_unused, generation};
 use crate::guard::guarded;
+use crate::logging::{self, Attention};
 use crate::perl::{attachable, callback, files, Call, Found, Key, Perl, Sv};
 use crate::posted::{self, Answer, Calls};
 use crate::thrown::Thrown;
@@ -83,6 +84,8 @@ pub(crate) struct Channel {
     shared: Cell<bool>,
     /// Paths of events are text: set by a handle that was opened with `utf8`.
     utf8: Cell<bool>,
+    /// What the program's log is told, and when.
+    pub(crate) log: Attention,
 }
 
 impl Channel {
@@ -101,6 +104,7 @@ impl Channel {
             fd: Cell::new(fd),
             shared: Cell::new(false),
             utf8: Cell::new(false),
+            log: Attention::default(),
         })
     }
 
@@ -115,6 +119,7 @@ impl Channel {
             let fresh = inherited.or_else(|_| Queue::new()).expect("a descriptor to wake up by");
             fresh.set_wants_session_events(self.session_events.get());
             fresh.set_notify(self.signal.get().map(Signal::notify));
+            fresh.records().want(self.log.level());
             if fresh.as_raw_fd() != self.fd.get() {
                 self.is_unshared();
                 self.shared.set(false);
@@ -134,6 +139,11 @@ impl Channel {
     /// What completions are for.
     pub(crate) fn calls(&self) -> &Rc<Calls> {
         &self.calls
+    }
+
+    /// The same, if there is one already.
+    pub(crate) fn own_queue(&self) -> Option<&Queue<Item>> {
+        (self.generation.get() == generation()).then(|| self.queue())
     }
 
     /// How many items there are.
@@ -281,7 +291,7 @@ pub(crate) const SUBS: &[Sub] = &[
 ];
 
 /// The object's channel; `None` in an ithread that inherited the object.
-fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
+pub(crate) fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
     let object = perl.argument(call, 0);
     match perl.attached::<Channel>(object) {
         Found::Live(channel) => {
@@ -302,7 +312,7 @@ fn channel(perl: Perl, call: Call, method: &str) -> Option<&'static Channel> {
 }
 
 /// The same for a method that has nothing to say in such an ithread, where nobody feeds the object.
-fn own_channel(perl: Perl, call: Call, method: &str) -> &'static Channel {
+pub(crate) fn own_channel(perl: Perl, call: Call, method: &str) -> &'static Channel {
     match channel(perl, call, method) {
         Some(channel) => channel,
         None => Thrown::of_another_thread(perl, method, "channel").throw(perl),
@@ -328,6 +338,7 @@ callback! {
                 // SAFETY: just made by Box::into_raw, and it keeps its place until `freed` takes it out.
                 unsafe {
                     (*channel).calls.of_channel(channel);
+                (*channel).log.of_object(object);
                     perl.attach(object, Box::from_raw(channel));
                 }
                 perl.leave_with(call, object);
@@ -368,6 +379,14 @@ callback! {
         let limit = limit(perl, call).map_or(here, |limit| limit.min(here));
         let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
         let mut item = if ran == 0 || ran < limit { channel.take() } else { None };
+        if logging::is_due(channel) {
+            // What has led to it is told first; and nothing is in our hands while the program's log is at work.
+            if let Some(item) = item.take() {
+                channel.put_back(item);
+            }
+            logging::attend(perl, channel);
+            item = if ran == 0 || ran < limit { channel.take() } else { None };
+        }
         // An answer that has come since, or from behind what a callback took out, has its turn at the next look:
         // the descriptor must not be told that it is gone.
         if let Some(completion @ Item::Delivery(Delivery::Completed { .. })) = item {
@@ -416,6 +435,7 @@ callback! {
         if ran > 0 {
             channel.calls.flush();
         }
+        logging::attend(perl, channel);
         let sv = perl.new_integer(ran as i64).mortal(perl);
         perl.leave_with(call, sv);
     }
@@ -426,6 +446,7 @@ callback! {
     fn size(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let len = channel(perl, call, "size").map_or(0, |channel| {
+            logging::attend(perl, channel);
             // A loop that was woken by a note that came after its item was taken asks no more than this.
             if channel.is_empty() {
                 channel.clear();

@@ -4,6 +4,7 @@ use crate::blocking::{Buffers, Held};
 use crate::engine::ends_soon;
 use crate::fork::generation;
 use crate::guard::{caught, guarded};
+use crate::logging;
 use crate::perl::signals::{self, Woken};
 use crate::perl::{attachable, Call, Found, Perl, Sv};
 use crate::posted::Calls;
@@ -216,7 +217,8 @@ pub(crate) fn part(perl: Perl, object: Sv) {
     let Found::Live(attached) = perl.attached::<Attached>(object) else { return };
     // SAFETY: live: perl keeps an object whose destructor runs.
     let client = unsafe { &(*attached).0 };
-    if client.is_foreign() || client.posted.get() == 0 {
+    let logs = client.calls.channel().is_some_and(|channel| channel.log.level().is_some());
+    if client.is_foreign() || client.posted.get() == 0 && !logs {
         return;
     }
     // A callback may open the object anew, and with that take its client away.
@@ -224,5 +226,6 @@ pub(crate) fn part(perl: Perl, object: Sv) {
     client.close_quietly();
     let client = &held.frame().client;
     client.calls.part(perl, client);
+    logging::after_call(perl, held);
     held.close(perl);
 }

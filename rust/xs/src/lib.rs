@@ -18,6 +18,7 @@ mod fork;
 mod guard;
 mod handle;
 mod life;
+mod logging;
 mod perl;
 mod posted;
 mod results;

@@ -11,6 +11,7 @@ use crate::channel::{Channel, Item};
 use crate::fork::generation;
 use crate::guard::{guarded, Panicked};
 use crate::handle::Client;
+use crate::logging;
 use crate::perl::{Call, Perl, Sv};
 use crate::results::{self, Out, Shape};
 use crate::thrown::Raise;
@@ -91,7 +92,7 @@ impl Calls {
         self.channel.set(channel);
     }
 
-    fn channel(&self) -> Option<&Channel> {
+    pub(crate) fn channel(&self) -> Option<&Channel> {
         // SAFETY: the channel takes the pointer away before it goes.
         unsafe { self.channel.get().as_ref() }
     }
@@ -289,6 +290,9 @@ pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> Result<usize, 
         perl.save_tmps();
         let next = guarded(|| next(perl, channel));
         if let Ok(Next::Call(prepared)) = next {
+            if logging::has_records(channel) {
+                logging::attend(perl, channel); // what has led to the answer is told first
+            }
             finish(perl, prepared, false);
         }
         perl.free_tmps();

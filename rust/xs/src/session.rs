@@ -5,6 +5,7 @@ use crate::blocking::Held;
 use crate::boot::Sub;
 use crate::guard::{caught, guarded};
 use crate::handle::{self, Attached, Client, FAREWELL};
+use crate::logging;
 use crate::perl::{callback, Call, Found, Key, Perl};
 use crate::results;
 use crate::thrown::Thrown;
@@ -74,9 +75,12 @@ fn wait_seconds(
     });
     let outcome = match started {
         Err(panicked) => Err(Thrown::panic(perl, panicked)),
-        Ok(()) => held.wait(perl).and_then(|()| match &held.frame().reply {
-            Some(Err(failure)) => Err(results::failed(perl, held, failure)),
-            _ => Ok(()),
+        Ok(()) => held.wait(perl).and_then(|()| {
+            logging::after_call(perl, held);
+            match &held.frame().reply {
+                Some(Err(failure)) => Err(results::failed(perl, held, failure)),
+                _ => Ok(()),
+            }
         }),
     };
     held.close(perl);

@@ -8,6 +8,7 @@ use crate::blocking::Held;
 use crate::boot::define;
 use crate::guard::caught;
 use crate::handle::Client;
+use crate::logging;
 use crate::perl::{callback, Call, Perl};
 use crate::results::{self, Shape};
 use crate::thrown::Thrown;
@@ -371,6 +372,7 @@ fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Throw
                 return Ok(0);
             }
             held.wait(perl)?;
+            logging::after_call(perl, held);
             results::give(perl, call, command.shape, held)
         }),
     };

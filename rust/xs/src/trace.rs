@@ -143,7 +143,7 @@ fn set(perl: Perl, call: Call) -> Result<(), Thrown> {
         1 => Some(Level::Error),
         2 => Some(Level::Warn),
         3 => Some(Level::Info),
-        _ => Some(Level::Debug),
+        _ => Some(Level::Trace),
     });
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::Core;
 use crate::conn::Trouble;
 use crate::log::{self, About, Level};
+use crate::records::Record;
 use std::fmt::Arguments;
 use std::net::SocketAddr;
 
@@ -16,22 +17,37 @@ impl Core {
     /// any time.
     #[inline]
     pub(crate) fn want_notes(&mut self) {
-        self.session.want_notes(log::level());
+        self.session.want_notes(self.wanted());
+    }
+
+    /// Up to which level somebody wants to be told.
+    #[inline]
+    pub(super) fn wanted(&self) -> Option<Level> {
+        log::level().max(self.sink.wanted_records())
     }
 
     /// Writes what the session has left.
     #[inline]
     pub(super) fn write_notes(&mut self) {
         while let Some((level, note)) = self.session.poll_note() {
-            log::write(level, self.about(), format_args!("{note}"));
+            self.write(level, format_args!("{note}"));
+        }
+    }
+
+    /// Tells all who want to be told.
+    fn write(&self, level: Level, line: Arguments<'_>) {
+        log::write(level, self.about(), line);
+        if Some(level) <= self.sink.wanted_records() {
+            let server = self.session.peer().map(ToString::to_string);
+            self.sink.record(Record { level, about: self.about(), server, text: line.to_string() });
         }
     }
 
     /// Writes a line of our own, behind what the session had to say before.
     pub(super) fn note(&mut self, level: Level, line: Arguments<'_>) {
-        if log::wants(level) {
+        if Some(level) <= self.wanted() {
             self.write_notes();
-            log::write(level, self.about(), line);
+            self.write(level, line);
         }
     }
 
@@ -43,7 +59,7 @@ impl Core {
 
     /// An attempt has succeeded.
     pub(super) fn note_connected(&mut self) {
-        if log::wants(Level::Info) {
+        if Some(Level::Info) <= self.wanted() {
             let server = self.server(None);
             match self.conn.as_ref().and_then(|conn| conn.local()) {
                 Some(local) => self.note(Level::Info, format_args!("connected to {server} from {local}")),

@@ -83,12 +83,12 @@ impl Session {
     /// What is kept of a request for the notes about it; nothing, unless they are wanted.
     #[inline]
     pub(super) fn asked(&self, request: &Request<'_>, now: Time) -> Option<Box<Asked>> {
-        self.notes.wants(Level::Debug).then(|| Asked::of(request, now))
+        self.notes.wants(Level::Trace).then(|| Asked::of(request, now))
     }
 
     pub(super) fn note_waiting(&mut self, pending: &Pending) {
         if let Some(asked) = &pending.asked {
-            self.notes.leave(Level::Debug, || Note::Waits(asked.to_string()));
+            self.notes.leave(Level::Trace, || Note::Waits(asked.to_string()));
         }
     }
 
@@ -97,7 +97,7 @@ impl Session {
     pub(super) fn note_request(&mut self, now: Time, pending: &mut Pending, length: usize) {
         if let Some(asked) = &mut pending.asked {
             asked.sent = now;
-            self.notes.leave(Level::Debug, || Note::Request {
+            self.notes.leave(Level::Trace, || Note::Request {
                 xid: pending.xid,
                 bytes: length.saturating_sub(4),
                 text: asked.to_string(),
@@ -114,7 +114,7 @@ impl Session {
         bytes: usize,
         result: &Result<Reply, Failure>,
     ) {
-        self.notes.leave(Level::Debug, || Note::Reply {
+        self.notes.leave(Level::Trace, || Note::Reply {
             xid: header.xid,
             bytes,
             zxid: header.zxid,
@@ -129,12 +129,12 @@ impl Session {
 
     pub(super) fn note_ping(&mut self, now: Time) {
         self.notes.pinged = Some(now);
-        self.notes.leave(Level::Debug, || Note::Ping);
+        self.notes.leave(Level::Trace, || Note::Ping);
     }
 
     pub(super) fn note_pong(&mut self, now: Time) {
         let took = self.notes.pinged.take().map(|sent| now.since(sent));
-        self.notes.leave(Level::Debug, || Note::Pong(took));
+        self.notes.leave(Level::Trace, || Note::Pong(took));
     }
 
     pub(super) fn note_event(
@@ -144,6 +144,6 @@ impl Session {
         path: Option<&Bytes>,
         watchers: usize,
     ) {
-        self.notes.leave(Level::Debug, || Note::Event { kind, state, path: path.cloned(), watchers });
+        self.notes.leave(Level::Trace, || Note::Event { kind, state, path: path.cloned(), watchers });
     }
 }

@@ -34,7 +34,9 @@ impl Line {
     }
 
     fn compose(&mut self, time: Utc, level: Level, about: About, words: fmt::Arguments<'_>) -> fmt::Result {
-        write!(self, "{time} ZooKeeper[{}] {}", std::process::id(), level.name())?;
+        // Its levels are four: the last includes everything.
+        let level = level.min(Level::Debug).name();
+        write!(self, "{time} ZooKeeper[{}] {level}", std::process::id())?;
         if about.handle != 0 {
             write!(self, " #{}", about.handle)?;
         }
