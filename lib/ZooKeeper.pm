@@ -9,6 +9,7 @@ use ZooKeeper::Log         ();
 use ZooKeeper::Methods     ();
 use ZooKeeper::MultiRead   ();
 use ZooKeeper::Settings    ();
+use ZooKeeper::Tracer      ();
 use ZooKeeper::Transaction ();
 use ZooKeeper::XS          ();
 
@@ -27,6 +28,7 @@ has jute_maxbuffer  => ( is => 'ro', default => 1_048_575 );
 has max_in_flight   => ( is => 'ro', default => 10_000 );
 has sasl            => ( is => 'ro' );
 has tls             => ( is => 'ro' );
+has tracer          => ( is => 'ro' );
 has dispatcher      => ( is => 'ro',   default => sub { ZooKeeper::Settings::default_dispatcher() } );
 has watcher         => ( is => 'bare', reader  => '_watcher', writer => '_set_watcher' );
 
@@ -188,6 +190,7 @@ sub _inherited {
 # A new session for this object; the one that was is closed.
 sub _open {
     my ( $self, $resume ) = @_;
+    $ZooKeeper::Tracer::is_used ||= !!$self->tracer;
     ZooKeeper::Log::_attend( $self->dispatcher->channel );    # which may want to hear of it
     $self->_connect(
         {

@@ -42,7 +42,8 @@ my %OURS = map { $_ => 1 } qw(
   ZooKeeper::Dispatcher::IOAsync ZooKeeper::Dispatcher::Mojo ZooKeeper::Dispatcher::Pipe
   ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Future ZooKeeper::Guard ZooKeeper::Log
   ZooKeeper::Methods ZooKeeper::MultiRead ZooKeeper::Operations ZooKeeper::Settings
-  ZooKeeper::Settings::TLS ZooKeeper::Steps ZooKeeper::Steps::Delete ZooKeeper::Transaction
+  ZooKeeper::Settings::TLS ZooKeeper::Steps ZooKeeper::Steps::Delete ZooKeeper::Tracer
+  ZooKeeper::Transaction
   ZooKeeper::Watcher ZooKeeper::XS
   Future Future::PP Future::_base Method::Generate::Accessor::_Generated Moo::Object Sub::Defer
 );

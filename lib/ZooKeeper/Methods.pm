@@ -9,6 +9,7 @@ use ZooKeeper::Commands;
 use ZooKeeper::Error;
 use ZooKeeper::Guard;
 use ZooKeeper::Steps;
+use ZooKeeper::Tracer;
 
 our $VERSION   = '0.2.0';
 our @EXPORT_OK = qw(define);
@@ -48,7 +49,7 @@ sub define {
 
     my %method = (
         $name => sub {
-            if ($is_direct) {
+            if ( $is_direct && !$ZooKeeper::Tracer::is_used ) {
                 return &$xsub if @_ == $least;
                 return $xsub->( @_[ 0 .. $least - 1 ], @between, $_[-1] )
                   if @_ == $least + 2 && ( $_[$least] // '' ) eq 'cb' && ref $_[-1] eq 'CODE';
@@ -79,7 +80,7 @@ sub _later {
     my @between = $xsub ? _between($command) : ();
     return sub {
         my $later = $make->( $_[0]->_dispatcher_for($method), $method );
-        if ( $xsub && @_ == $least ) {
+        if ( $xsub && @_ == $least && !$ZooKeeper::Tracer::is_used ) {
             $xsub->( @_, @between, $settle, $later );
             return $later;
         }
@@ -108,6 +109,11 @@ sub _ask {
     }
     my $within = $arg->{request_timeout};
     my $cb     = $command->{watch} && $arg->{watcher};
+    if ( $ZooKeeper::Tracer::is_used && $self->{tracer} ) {
+        my $count = 2 + @{ $command->{takes} };
+        $xsub = ZooKeeper::Tracer::around( $self, $command->{name}, $arg->{path} // $command->{watched},
+            $xsub, $count );
+    }
     return $xsub->( $self, arrange( $command, $arg, $self ), $within, @told ) if !defined $cb;
 
     my $name = $command->{name};
@@ -142,7 +148,13 @@ sub _add_watch {
     $arg->{watcher} = $watcher->id;
     my @call = ( $self, arrange( $command, $arg, $self ), $arg->{request_timeout} );
     push @call, \&_watching, [ $watcher, @told ] if @told;
-    ZooKeeper::_add_watch(@call);
+    my $xsub = \&ZooKeeper::_add_watch;
+
+    if ( $ZooKeeper::Tracer::is_used && $self->{tracer} ) {
+        my $count = 2 + @{ $command->{takes} };
+        $xsub = ZooKeeper::Tracer::around( $self, 'add_watch', $arg->{path}, $xsub, $count );
+    }
+    $xsub->(@call);
     $failed->dismiss;
     return $watcher;
 }

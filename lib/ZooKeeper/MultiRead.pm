@@ -8,6 +8,8 @@ our $VERSION = '0.2.0';
 
 __PACKAGE__->_install( ZooKeeper::Commands::reads() );
 
+sub _op { return 'multi_read' }
+
 sub _send {
     my ( undef, $handle, @call ) = @_;
     return $handle->_multi_read(@call);

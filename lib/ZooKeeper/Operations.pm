@@ -6,11 +6,13 @@ use ZooKeeper::Commands;
 use ZooKeeper::Constants qw(ZINVALIDSTATE zerror);
 use ZooKeeper::Error;
 use ZooKeeper::Methods qw(define);
+use ZooKeeper::Tracer;
 
 our $VERSION = '0.2.0';
 
 # A list of operations that are sent together: what transactions and multi_reads have in common. A subclass has
-# a method "_send", which is called with the handle, the operations, the time that they may take and whom to tell.
+# a method "_send", which is called with the handle, the operations, the time that they may take and whom to tell, and
+# a method "_op" for the name that errors give to that.
 
 has handle => ( is => 'ro', required => 1, weak_ref => 1 );
 
@@ -42,8 +44,14 @@ sub _commit {
     return if !@{ $self->ops } && !@told;
     my @call = ( $self->_live_handle, $self->ops, $arg->{request_timeout} );
     push @call, \&_tell, [ $self->ops, @told ] if @told;
+    if ( $ZooKeeper::Tracer::is_used && $call[0]{tracer} ) {
+        my $send = ZooKeeper::Tracer::around( $call[0], $self->_op, undef, sub { $self->_send(@_) }, 3 );
+        return _with_texts( $self->ops, $send->(@call) );
+    }
     return _with_texts( $self->ops, $self->_send(@call) );
 }
+
+sub _op { return 'commit' }
 
 sub _tell {
     my ( $told, $error, @results ) = @_;

@@ -32,6 +32,7 @@ my %CHECK = (
     sasl                  => \&_sasl,
     timeout               => _number( 'a number of milliseconds', $MAX_INT, sub { int $_[0] } ),
     tls                   => \&ZooKeeper::Settings::TLS::checked,
+    tracer                => \&_tracer,
     utf8                  => \&_as_is,
     watcher               => _typed( 'a code reference', \&is_callable ),
 );
@@ -171,6 +172,19 @@ sub _dispatcher {
     _load( $class, $what );
     _can_dispatch($class) or ZooKeeper::Error::_croak("$what: $class is not the class of a dispatcher");
     return $class->new;
+}
+
+# One without functions is as good as none.
+sub _tracer {
+    my ( $value, $what ) = @_;
+    ref $value eq 'HASH' or ZooKeeper::Error::_croak("$what must be a hash ref {start, end}");
+    for my $name ( sort keys %$value ) {
+        $name =~ /\A(?:start|end)\z/ or ZooKeeper::Error::_croak("$what has no '$name', only start and end");
+        !defined $value->{$name} || is_callable( $value->{$name} )
+          or ZooKeeper::Error::_croak("$what: $name must be a code reference");
+    }
+    my %copy = %$value;
+    return \%copy;
 }
 
 sub _can_dispatch {

@@ -73,14 +73,14 @@ impl Settings {
 pub struct Ticket(pub(crate) u64);
 
 impl Ticket {
-    fn next() -> Ticket {
+    pub(crate) fn next() -> Ticket {
         static LAST: AtomicU64 = AtomicU64::new(0);
         Ticket(LAST.fetch_add(1, Relaxed) + 1)
     }
 }
 
 /// Tokens with this bit are of requests that nobody waits for; the others are tickets.
-const POSTED: u64 = 1 << 63;
+pub(crate) const POSTED: u64 = 1 << 63;
 
 /// The `id` of a request that was posted, if the token is such a one's.
 pub(crate) fn posted(token: u64) -> Option<u64> {
@@ -416,7 +416,7 @@ impl Handle {
         ticket
     }
 
-    fn lock(&self) -> MutexGuard<'_, Core> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Core> {
         let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
         core.want_notes();
         core

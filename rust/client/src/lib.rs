@@ -30,10 +30,11 @@ mod resolver;
 mod sasl;
 mod slots;
 pub mod tls;
+mod traced;
 
 pub use backlog::Counted;
 pub use engine::Engine;
 pub use handle::{Answer, Handle, Settings, Step, Ticket};
 pub use queue::{Delivery, Notify, Queue, Sink};
 pub use records::{Record, Records};
-pub use zk_proto::session::{Failure, Metrics, WatchedEvent};
+pub use zk_proto::session::{Failure, Metrics, Sent, WatchedEvent};

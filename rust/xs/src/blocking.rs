@@ -19,7 +19,7 @@ use crate::thrown::{Raise, Thrown};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::time::Duration;
-use zk_client::{Failure, Step, Ticket};
+use zk_client::{Failure, Sent, Step, Ticket};
 use zk_proto::op::Reply;
 use zk_proto::record::Acl;
 use zk_proto::Code;
@@ -34,6 +34,8 @@ pub(crate) struct Frame {
     pub(crate) ticket: Option<Ticket>,
     /// Its outcome.
     pub(crate) reply: Option<Result<Reply, Failure>>,
+    /// How it went to the server, if somebody traces it, and its ticket, if it has one.
+    pub(crate) traced: Option<(Sent, Option<Ticket>)>,
     op: &'static str,
     /// The mask of before, while signals are blocked.
     mask: Option<Mask>,
@@ -110,6 +112,7 @@ impl Held {
             buffers: client.spare_buffers(),
             ticket: None,
             reply: None,
+            traced: None,
             op,
             mask: None,
             counted: false,
@@ -215,6 +218,17 @@ impl Held {
         self.restore_signals();
         perl.dispatch_signals();
         self.frame().mask = Some(signals::block());
+    }
+
+    /// Runs Perl code in the middle of the pure part; it may do all that a signal handler may.
+    pub(crate) fn let_perl_run(self, perl: Perl, code: impl FnOnce()) -> Result<(), Thrown> {
+        self.restore_signals();
+        code();
+        if self.is_foreign() {
+            return Err(self.foreign(perl)); // it forked, and this is the child
+        }
+        self.frame().mask = Some(signals::block());
+        Ok(())
     }
 
     /// A ZooKeeper::Error about this call.

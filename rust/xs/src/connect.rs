@@ -20,7 +20,7 @@ use crate::wish::Wish;
 use libperl_sys as sys;
 use std::rc::Rc;
 use std::time::Duration;
-use zk_client::{Handle, Settings};
+use zk_client::{Handle, Sent, Settings};
 use zk_proto::connect_string::ConnectString;
 use zk_proto::Code;
 
@@ -303,7 +303,7 @@ pub(crate) fn bad(perl: Perl, path: Sv, code: i32, detail: Option<&str>) -> Thro
 }
 
 callback! {
-    /// `_add_auth($scheme, $credentials, $watcher, $request_timeout, $callback, $subject)`
+    /// `_add_auth($scheme, $credentials, $watcher, $request_timeout, $callback, $subject, $span)`
     fn add_auth(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let outcome = Client::of(perl, call, ADD_AUTH).and_then(|client| {
@@ -350,17 +350,19 @@ fn authenticate(perl: Perl, call: Call, held: Held) -> Result<(), Thrown> {
         let outcome = match wish.callback {
             None => client.handle().add_auth(scheme, credentials, watcher),
             Some(callback) => {
-                let posted = callback.posted(client, &frame.buffers, ADD_AUTH, Shape::Nothing);
+                let is_traced = wish.span.is_some();
+                let posted = callback.posted(client, &frame.buffers, ADD_AUTH, Shape::Nothing, is_traced);
                 client.post(posted, |id| {
                     let handle = client.handle();
                     handle.post_auth(scheme, credentials, id, watcher, wish.within).map(|()| false)
                 })
             }
         };
+        frame.traced = outcome.is_ok().then(|| (Sent::authentication(scheme, credentials), None));
         frame.reply = outcome.err().map(Err);
     });
     match done {
         Err(panicked) => Err(Thrown::panic(perl, panicked)),
-        Ok(()) => held.if_refused(perl),
+        Ok(()) => held.if_refused(perl).and_then(|()| wish.begun(perl, held)),
     }
 }

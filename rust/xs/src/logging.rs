@@ -72,14 +72,12 @@ pub(crate) fn after_call(perl: Perl, held: Held) {
 fn tell(perl: Perl, channel: &Channel) {
     channel.log.ask_next.set(now() + ASK_EVERY);
     let Some(object) = channel.log.object.get() else { return };
-    perl.push_stack();
     perl.push_scope();
     perl.save_tmps();
     let reference = perl.new_reference(object.retain()).mortal(perl);
-    perl.call_for_scalar(c"ZooKeeper::Log::_attend", &[reference]);
+    perl.call_apart(c"ZooKeeper::Log::_attend", &[reference]);
     perl.free_tmps();
     perl.pop_scope();
-    perl.pop_stack();
 }
 
 /// A clock that costs next to nothing and goes by some milliseconds at a time.

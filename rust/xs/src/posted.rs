@@ -16,6 +16,7 @@ use crate::perl::{Call, Perl, Sv};
 use crate::results::{self, Out, Shape};
 use crate::thrown::Raise;
 use crate::trace;
+use crate::wish;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
@@ -38,6 +39,8 @@ pub(crate) struct Posted {
     pub(crate) path: Option<usize>,
     /// The path is text.
     pub(crate) is_text: bool,
+    /// The callback wants to know the xid, before the error.
+    pub(crate) is_traced: bool,
 }
 
 /// A place in the table. Its number goes with the index into the id, so that an id is never met again.
@@ -71,8 +74,11 @@ enum Prepared {
     /// Mark and arguments are there.
     Ready { callback: Sv },
     /// The error's facts.
-    Failed { callback: Sv, subject: Option<Sv>, facts: [Sv; 6] },
+    Failed { callback: Sv, before: Before, facts: [Sv; 6] },
 }
+
+/// What a callback is given before the error: the subject, and the xid.
+type Before = [Option<Sv>; 2];
 
 impl Calls {
     pub(crate) fn new() -> Rc<Calls> {
@@ -230,7 +236,7 @@ impl Calls {
         let front = self.parting.borrow_mut().pop_front();
         match front {
             None => Next::Nothing,
-            Some((id, answer)) => Next::of(perl, self.take(id), answer),
+            Some((id, answer)) => Next::of(perl, id, self.take(id), answer),
         }
     }
 
@@ -275,8 +281,8 @@ enum Next {
 }
 
 impl Next {
-    fn of(perl: Perl, posted: Option<Posted>, answer: Answer) -> Next {
-        posted.map_or(Next::Nobody, |posted| Next::Call(prepare(perl, posted, answer)))
+    fn of(perl: Perl, id: u64, posted: Option<Posted>, answer: Answer) -> Next {
+        posted.map_or(Next::Nobody, |posted| Next::Call(prepare(perl, id, posted, answer)))
     }
 }
 
@@ -309,23 +315,26 @@ pub(crate) fn run(perl: Perl, channel: &Channel, limit: usize) -> Result<usize, 
 
 fn next(perl: Perl, channel: &Channel) -> Next {
     match channel.next_completion() {
-        Some((id, answer)) => Next::of(perl, channel.calls().take(id), answer),
+        Some((id, answer)) => Next::of(perl, id, channel.calls().take(id), answer),
         None => Next::Nothing,
     }
 }
 
 /// Makes scalars of an answer. They are fresh and plain, so that nothing of Perl runs before the values
 /// here are gone.
-fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Prepared {
+fn prepare(perl: Perl, id: u64, posted: Posted, answer: Answer) -> Prepared {
     let callback = posted.callback.mortal(perl);
     let subject = posted.subject.map(|referent| perl.new_reference(referent).mortal(perl));
+    let xid = posted.is_traced.then(|| {
+        let client = &posted.client;
+        wish::number(perl, if client.is_foreign() { None } else { client.handle().fetch_posted_xid(id) })
+    });
+    let before = [subject, xid];
     let utf8 = posted.client.utf8;
     let failure = match answer {
         Ok(reply) => {
             perl.push_mark();
-            if let Some(subject) = subject {
-                perl.push(&[subject]);
-            }
+            push_before(perl, before);
             perl.push(&[perl.undef()]);
             let call = Call::on_top(perl);
             let mut out = Out::of_list(perl, call);
@@ -338,9 +347,7 @@ fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Prepared {
         }
         Err(failure) if results::is_answer(posted.shape, &failure) => {
             perl.push_mark();
-            if let Some(subject) = subject {
-                perl.push(&[subject]);
-            }
+            push_before(perl, before);
             perl.push(&[perl.undef(), perl.undef()]);
             return Prepared::Ready { callback };
         }
@@ -361,19 +368,23 @@ fn prepare(perl: Perl, posted: Posted, answer: Answer) -> Prepared {
     trace::failed(&raise);
     let [op, path, code, detail, maybe_applied] = raise.arguments(perl);
     let at = perl.new_bytes(at).mortal(perl);
-    Prepared::Failed { callback, subject, facts: [at, op, path, code, detail, maybe_applied] }
+    Prepared::Failed { callback, before, facts: [at, op, path, code, detail, maybe_applied] }
+}
+
+fn push_before(perl: Perl, before: Before) {
+    for sv in before.into_iter().flatten() {
+        perl.push(&[sv]);
+    }
 }
 
 /// Calls. May be left by `longjmp`: `Copy` values only.
 fn finish(perl: Perl, prepared: Prepared, to_warn: bool) {
     let callback = match prepared {
         Prepared::Ready { callback } => callback,
-        Prepared::Failed { callback, subject, facts } => {
+        Prepared::Failed { callback, before, facts } => {
             let error = perl.call_for_scalar(c"ZooKeeper::Error::_made", &facts);
             perl.push_mark();
-            if let Some(subject) = subject {
-                perl.push(&[subject]);
-            }
+            push_before(perl, before);
             perl.push(&[error]);
             callback
         }

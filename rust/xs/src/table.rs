@@ -359,7 +359,7 @@ callback! {
 /// destructor is in the frame, which the savestack owns.
 ///
 /// Behind the arguments of the row stand those that all commands have: how many seconds it may take, a
-/// callback (then nobody waits, and the answer is for it), and what the callback is given first.
+/// callback (then nobody waits, and the answer is for it), what the callback is given first, and who traces the call.
 fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Thrown> {
     let client =
         Client::of(perl, call, command.op).map_err(|thrown| about_path(perl, call, command, thrown))?;
@@ -368,10 +368,12 @@ fn run(perl: Perl, call: Call, command: &'static Command) -> Result<usize, Throw
     let outcome = match Wish::read(perl, call, more, held) {
         Err(thrown) => Err(about_path(perl, call, command, thrown)),
         Ok(wish) => ask(perl, call, command, held, wish).and_then(|()| {
+            wish.begun(perl, held)?;
             if wish.callback.is_some() {
                 return Ok(0);
             }
             held.wait(perl)?;
+            wish.answered(perl, held);
             logging::after_call(perl, held);
             results::give(perl, call, command.shape, held)
         }),
@@ -411,16 +413,31 @@ fn submit(held: Held, command: &'static Command, given: Operands, wish: Wish) {
         }
     }
     let request = (command.request)(&Values { operations: &operations, reads: &reads, ..values(given) });
-    let client = &frame.client;
+    let (client, watcher, within) = (&frame.client, given.watcher, wish.within);
+    let is_traced = wish.span.is_some();
+    let mut traced = None;
     let outcome = match wish.callback {
         Some(callback) => {
-            let posted = callback.posted(client, buffers, command.op, command.shape);
-            client
-                .post(posted, |id| client.handle().post(&request, id, given.watcher, wish.within))
-                .map(|()| None)
+            let posted = callback.posted(client, buffers, command.op, command.shape, is_traced);
+            let post = |id| {
+                if !is_traced {
+                    return client.handle().post(&request, id, watcher, within);
+                }
+                let (is_held_back, sent) = client.handle().post_traced(&request, id, watcher, within)?;
+                traced = Some((sent, None));
+                Ok(is_held_back)
+            };
+            client.post(posted, post).map(|()| None)
         }
-        None => client.handle().submit(&request, given.watcher, wish.within).map(Some),
+        None if is_traced => {
+            client.handle().submit_traced(&request, watcher, within).map(|(ticket, sent)| {
+                traced = Some((sent, Some(ticket)));
+                Some(ticket)
+            })
+        }
+        None => client.handle().submit(&request, watcher, within).map(Some),
     };
+    frame.traced = traced;
     match outcome {
         Ok(ticket) => frame.ticket = ticket,
         Err(failure) => frame.reply = Some(Err(failure)),

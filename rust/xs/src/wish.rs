@@ -1,7 +1,8 @@
-//! What every command takes behind its own arguments: how long it may take, and who is told.
+//! What every command takes behind its own arguments: how long it may take, who is told, and who traces it.
 
 use crate::args::argument;
 use crate::blocking::{Buffers, Held};
+use crate::guard::guarded;
 use crate::handle::Client;
 use crate::perl::{Call, Perl, Sv};
 use crate::posted::Posted;
@@ -10,7 +11,7 @@ use crate::thrown::Thrown;
 use crate::values;
 use std::rc::Rc;
 use std::time::Duration;
-use zk_client::Failure;
+use zk_client::{Failure, Sent};
 use zk_proto::Code;
 
 /// These arguments, read.
@@ -20,6 +21,8 @@ pub(crate) struct Wish {
     pub(crate) within: Option<Duration>,
     /// Nobody waits: this is called.
     pub(crate) callback: Option<Callback>,
+    /// Somebody traces it: what lib/ZooKeeper/Tracer.pm keeps of the call.
+    pub(crate) span: Option<Sv>,
 }
 
 /// What is called, and with what as its first argument, if anything: temporaries keep both alive until
@@ -31,29 +34,52 @@ pub(crate) struct Callback {
 }
 
 impl Wish {
-    /// Reads the arguments from this index on: seconds, callback, subject. Also notes where the call was
+    /// Reads the arguments from this index on: seconds, callback, subject, span. Also notes where the call was
     /// made. May run Perl code and die.
     pub(crate) fn read(perl: Perl, call: Call, index: usize, held: Held) -> Result<Wish, Thrown> {
         if call.items <= index {
-            return Ok(Wish { within: None, callback: None });
+            return Ok(Wish { within: None, callback: None, span: None });
         }
         let seconds = argument(perl, call, index);
-        let [function, subject] = [1, 2].map(|n| perl.argument(call, index + n));
+        let [function, subject, span] = [1, 2, 3].map(|n| perl.argument(call, index + n));
         let within = match values::seconds(perl, "request_timeout", seconds) {
             Ok(Some(Duration::ZERO)) => Err("request_timeout 0 leaves no time for an answer".to_owned()),
             read => read,
         };
         let within = within.map_err(|words| held.raise(perl, Code::BAD_ARGUMENTS.0, Some(&words), false))?;
-        if !function.is_reference() {
-            return Ok(Wish { within, callback: None });
-        }
         let keep = |sv: Sv| sv.retain().mortal(perl);
+        let span = span.is_reference().then(|| keep(span));
+        if !function.is_reference() {
+            return Ok(Wish { within, callback: None, span });
+        }
         let own = function.referent().filter(|referent| referent.is_function());
         let callback =
             Callback { function: keep(own.unwrap_or(function)), subject: subject.referent().map(keep) };
         note_place(perl, held);
-        Ok(Wish { within, callback: Some(callback) })
+        Ok(Wish { within, callback: Some(callback), span })
     }
+
+    /// The request was handed over, or waits: tells who traces it.
+    pub(crate) fn begun(&self, perl: Perl, held: Held) -> Result<(), Thrown> {
+        let (Some(span), Some((sent, _))) = (self.span, held.frame().traced) else { return Ok(()) };
+        let bytes = perl.new_unsigned(sent.bytes as u64).mortal(perl);
+        let xid = number(perl, sent.xid);
+        held.let_perl_run(perl, || perl.call_apart(c"ZooKeeper::Tracer::_begun", &[span, xid, bytes]))
+    }
+
+    /// A request that waited is answered: tells the number that it has got.
+    pub(crate) fn answered(&self, perl: Perl, held: Held) {
+        let Some((Sent { xid: None, .. }, Some(ticket))) = held.frame().traced else { return };
+        let xid = guarded(|| held.frame().client.handle().fetch_xid(ticket)).unwrap_or(None);
+        if let (Some(span), Some(_)) = (self.span, xid) {
+            perl.call_apart(c"ZooKeeper::Tracer::_numbered", &[span, number(perl, xid)]);
+        }
+    }
+}
+
+/// An xid for Perl.
+pub(crate) fn number(perl: Perl, xid: Option<i32>) -> Sv {
+    xid.map_or(perl.undef(), |xid| perl.new_integer(xid.into()).mortal(perl))
 }
 
 impl Callback {
@@ -64,6 +90,7 @@ impl Callback {
         buffers: &Buffers,
         op: &'static str,
         shape: Shape,
+        is_traced: bool,
     ) -> Posted {
         let (words, path, is_text) = buffers.words();
         Posted {
@@ -75,6 +102,7 @@ impl Callback {
             words,
             path,
             is_text,
+            is_traced,
         }
     }
 }

@@ -21,6 +21,7 @@ mod removal;
 mod requests;
 mod sasl;
 pub mod search;
+mod sent;
 mod timers;
 mod troubles;
 
@@ -43,6 +44,8 @@ use auth::AuthList;
 use bytes::Bytes;
 use requests::Waiting;
 use sasl::Sasl;
+pub use sent::Sent;
+use sent::SentLog;
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
@@ -227,6 +230,7 @@ pub struct Session {
     outputs: VecDeque<Output>,
     actions: VecDeque<Action>,
     notes: Notes,
+    sent: SentLog,
 }
 
 impl Session {
@@ -267,6 +271,7 @@ impl Session {
             outputs: VecDeque::new(),
             actions: VecDeque::new(),
             notes: Notes::default(),
+            sent: SentLog::default(),
             config,
         }
     }

@@ -134,6 +134,7 @@ impl Session {
             };
             self.connect_by = Some(self.connect_by.map_or(connect_by, |t| t.min(connect_by)));
             self.note_waiting(&pending);
+            self.sent.note(pending.token, None, frame.len());
             self.waiting.push_back(Waiting { frame, connect_by, pending });
         }
         Ok(())
@@ -147,6 +148,7 @@ impl Session {
     /// Nobody will ask for the answer to this request any more. A request that is not with the
     /// server yet is not sent; another's reply is dropped when it comes. An authentication stays.
     pub fn abandon(&mut self, token: u64) {
+        self.sent.forget(token);
         if !self.pending.abandon(token) {
             self.waiting.retain(|w| w.pending.token != Some(token));
             self.auth.abandon(token);
@@ -269,6 +271,7 @@ impl Session {
         self.counted.sent += 1;
         pending.offset = self.transmitted + (start - self.out_start) as u64;
         self.note_request(now, &mut pending, self.out.len() - start);
+        self.sent.note(pending.token, Some(xid), self.out.len() - start);
         self.pending.push(pending);
         self.last_write = now;
     }

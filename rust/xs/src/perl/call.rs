@@ -87,6 +87,18 @@ impl Perl {
         }
     }
 
+    /// Calls a Perl function of ours on a stack of its own, for nothing: what it does can't reach the code around the
+    /// call, but by an exception, or by ending the program.
+    pub(crate) fn call_apart(self, function: &CStr, arguments: &[Sv]) {
+        self.push_stack();
+        self.push_scope();
+        self.save_tmps();
+        self.call_for_scalar(function, arguments);
+        self.free_tmps();
+        self.pop_scope();
+        self.pop_stack();
+    }
+
     /// Has `destructor(pointer)` called when the innermost scope ends, however it ends.
     pub(crate) fn save_destructor(self, destructor: sys::DESTRUCTORFUNC_t, pointer: *mut std::ffi::c_void) {
         // SAFETY: the pointer is handed over to the destructor, which runs exactly once.
