@@ -22,6 +22,7 @@ use lib "$FindBin::Bin/lib";
 use Bench qw(build start_stub);
 use Bench::Asynchronous;
 use Bench::Memory;
+use Bench::Told;
 use ZooKeeper;
 use ZooKeeper::Constants;
 use ZooKeeper::Test::Server;
@@ -96,6 +97,7 @@ my @KINDS = (
 build('stub');
 my $stub = start_stub();
 push @KINDS, Bench::Asynchronous::kinds( $server->hosts, $base, $stub->{hosts} );
+push @KINDS, Bench::Told::kinds( $server->hosts, $base );
 
 my $in_use = in_use_of_malloc();
 $| = 1;

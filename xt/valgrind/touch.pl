@@ -28,6 +28,7 @@ use lib    qw(t/lib xt/lib);
 use TestZK qw(fresh_path wait_for);
 use Touch;
 require './xt/valgrind/posted.pl';
+require './xt/valgrind/told.pl';
 
 # Seconds. Under valgrind everything takes fifty times as long.
 our $LIMIT = 120;
@@ -57,6 +58,7 @@ my @parts = (
     signals        => \&signals,
     'a child'      => \&children,
     threads        => \&in_threads,
+    told           => \&told,
     'trace, panic' => \&others,
     'the end'      => \&leave_behind,
 );
