@@ -81,11 +81,12 @@ fn tell(perl: Perl, channel: &Channel) {
 }
 
 /// A clock that costs next to nothing and goes by some milliseconds at a time.
+#[allow(clippy::unnecessary_cast)] // not on machines of 32 bits
 fn now() -> i64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: fills in what it is given.
     unsafe { libc::clock_gettime(libc::CLOCK_MONOTONIC_COARSE, &mut time) };
-    time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    time.tv_sec as i64 * 1000 + time.tv_nsec as i64 / 1_000_000
 }
 
 callback! {
