@@ -27,9 +27,10 @@ subtest 'what is missing is told, with what to do about it' => sub {
 };
 
 subtest 'arguments that make no sense are refused' => sub {
-    for my $case ( [ servers => 0 ], [ servers => 'many' ], [ server => 3 ] ) {
+    for my $case ( [ servers => 0 ], [ servers => 'many' ], [ server => 3 ], [ spares => 1 ] ) {
         ok !eval { $class->new(@$case); 1 }, "new(@$case) throws";
-        like $@, qr/servers must be 1 or more|unknown argument: server/, '... and says why';
+        like $@, qr/servers must be 1 or more|unknown argument: server|spares must be fewer than servers/,
+          '... and says why';
     }
     ok !eval { ZooKeeper::Test::Server->new( config => { clientPort => 2181 } ); 1 }, 'a port of one\'s own';
     like $@, qr/\Aconfig: clientPort is chosen here at \Q${\ __FILE__}\E/, 'is refused at once';

@@ -31,17 +31,20 @@ sub new {
     my $self = bless {
         owner     => $$,
         servers   => 1,
+        spares    => 0,
         tick_time => 500,
         config    => {},
         java_opts => [],
         process   => [],
     }, $class;
-    for my $name (qw(servers read_only tick_time config java_opts jars tls)) {
+    for my $name (qw(servers spares read_only tick_time config java_opts jars tls)) {
         my $value = delete $args{$name};
         $self->{$name} = $value if defined $value;
     }
     croak 'unknown argument: ' . join ', ', sort keys %args if %args;
     croak "servers must be 1 or more, not '$self->{servers}'" if $self->{servers} !~ /\A[1-9]\d*\z/;
+    croak "spares must be fewer than servers, not '$self->{spares}'"
+      if $self->{spares} !~ /\A\d+\z/ || $self->{spares} >= $self->{servers};
     my ($ours) = grep { /\A(?:clientPort(?:Address)?|dataDir|server\.\d+)\z/ } sort keys %{ $self->{config} };
     croak "config: $ours is chosen here" if defined $ours;
     my $reason = $class->unavailable( jars => $self->{jars} );
@@ -80,6 +83,11 @@ sub secure_hosts {
     my ( $self, $i ) = @_;
     croak 'secure_hosts: the servers have no TLS' if !$self->{tls};
     return join ',', map { '127.0.0.1:' . $self->secure_port($_) } defined $i ? $i : $self->_all;
+}
+
+sub member {
+    my ( $self, $i, $role ) = @_;
+    return ZooKeeper::Test::Server::Config::member( $self, $self->_index($i), $role );
 }
 
 sub server_of {
@@ -465,6 +473,12 @@ server's log when one does not. The arguments:
 
 How many, 1 by default. More than one make an ensemble.
 
+=item spares
+
+How many of the servers, the last ones, are started but are no members of the
+ensemble: 0 by default. They follow it, and serve clients, but have no vote and
+are not in its configuration until C<reconfig> takes them in; see C<member>.
+
 =item read_only
 
 True: a server that is cut off from the majority serves read-only clients.
@@ -515,6 +529,14 @@ C<$i>), the number of servers.
 =head2 secure_hosts($i), secure_port($i)
 
 The same for the ports that TLS is spoken on.
+
+=head2 member($i, $role)
+
+A server in the form in which a configuration names it, for C<reconfig>'s
+C<joining> and C<members>: C<server.N=...>, where N is C<$i> + 1. The role is
+C<participant> (or C<observer>).
+
+    $zk->reconfig(joining => $server->member(3));
 
 =head2 server_of($zk)
 

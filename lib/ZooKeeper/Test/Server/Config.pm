@@ -32,6 +32,14 @@ sub properties {
     };
 }
 
+# Server $n as a configuration names it.
+sub member {
+    my ( $wanted, $n,      $role )     = @_;
+    my ( $client, $quorum, $election ) = @{ $wanted->{ports}[$n] }{qw(client quorum election)};
+    $role //= 'participant';
+    return 'server.' . ( $n + 1 ) . "=127.0.0.1:$quorum:$election:$role;127.0.0.1:$client";
+}
+
 sub _zoo_cfg {
     my ( $home, $n, $wanted ) = @_;
     my @ports  = @{ $wanted->{ports} };
@@ -51,9 +59,11 @@ sub _zoo_cfg {
         @config{qw(clientPort clientPortAddress)} = ( $ports[0]{client}, '127.0.0.1' );
     }
     else {
-        for my $m ( 0 .. $#ports ) {
-            my ( $client, $quorum, $election ) = @{ $ports[$m] }{qw(client quorum election)};
-            $config{ 'server.' . ( $m + 1 ) } = "127.0.0.1:$quorum:$election:participant;127.0.0.1:$client";
+
+        # A spare starts with a configuration of its own that it is part of.
+        for my $m ( grep { $_ == $n || $_ < @ports - $wanted->{spares} } 0 .. $#ports ) {
+            my ( $name, $value ) = split /=/, member( $wanted, $m ), 2;
+            $config{$name} = $value;
         }
     }
     %config = ( %config, _tls( $ports[$n]{secure}, $wanted->{tls} ), %{ $wanted->{config} } );
