@@ -8,6 +8,7 @@
 use crate::acl::AclRange;
 use crate::blocking::Held;
 use crate::perl::{Call, Kind, Perl, Sv};
+use crate::reconfig;
 use crate::table::{Arg, OPERATIONS, READS};
 use crate::thrown::{Raise, Thrown};
 use crate::values::{self, Raw};
@@ -259,6 +260,13 @@ impl Reader {
                 CreateMode::PersistentSequential => CreateMode::PersistentSequentialWithTtl(ttl),
                 _ => return Err(self.bad("ttl goes with neither ephemeral nor container")),
             };
+        }
+        if args.first() == Some(&Arg::Joining) {
+            // SAFETY: nothing has run since the pointers were taken.
+            let [joining, leaving, members] = given.servers.map(|raw| raw.map(|raw| unsafe { raw.bytes() }));
+            if let Some(words) = reconfig::refusal(joining, leaving, members) {
+                return Err(self.bad(words));
+            }
         }
         if args.first() != Some(&Arg::Path) {
             return Ok(given);

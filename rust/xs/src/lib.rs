@@ -21,6 +21,7 @@ mod life;
 mod logging;
 mod perl;
 mod posted;
+mod reconfig;
 mod results;
 mod sasl;
 mod secure;
