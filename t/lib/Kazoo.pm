@@ -13,7 +13,7 @@ use File::Temp  ();
 use IO::Select  ();
 use JSON::PP    ();
 use POSIX       ();
-use Socket      qw(AF_UNIX PF_UNSPEC SOCK_STREAM MSG_NOSIGNAL);
+use Socket      qw(AF_UNIX PF_UNSPEC SOCK_STREAM MSG_DONTWAIT MSG_NOSIGNAL);
 use Test::More  ();
 use Time::HiRes qw(time);
 
@@ -149,10 +149,14 @@ sub _send {
     $request{id} = ++$self->{asked};
     my $line = $JSON->encode( \%request ) . "\n";
     while ( length $line ) {
-        my $sent = send( $self->{socket}, $line, MSG_NOSIGNAL ) // next;
-        substr $line, 0, $sent, '';
+
+        # While this end is not read the other one may not get rid of its answers, and read no further.
+        1 while $self->_read(0);
+        IO::Select->new( $self->{socket} )->can_write(0.1) or next;
+        my $sent = send $self->{socket}, $line, MSG_DONTWAIT | MSG_NOSIGNAL;
+        if    ( defined $sent )             { substr $line, 0, $sent, '' }
+        elsif ( !$!{EAGAIN} && !$!{EINTR} ) { die "the Python program has ended\n" }
     }
-    continue { $!{EPIPE} || $!{ECONNRESET} and die "the Python program has ended\n" }
     return $request{id};
 }
 
