@@ -40,12 +40,14 @@ sub persist {
 
 # Passes when the call fails with this code.
 sub refused {
-    my ( $code, $name, $call ) = @_;
+    my ( $code, $name, $call, $retryable ) = @_;
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     local $passes{$code} = 0;
     my @result;
     ok !eval { @result = persist($call); 1 }, "$name is refused" or diag explain \@result;
-    return is ref $@ && $@->code, $code, "$name: " . zerror($code);
+    is ref $@ && $@->code, $code, "$name: " . zerror($code);
+    return is_deeply [ !!$@->is_retryable, !!$@->maybe_applied ], [ !!$retryable, !!0 ],
+      "$name: whether to try again";
 }
 
 # The servers (counted from 0) and their roles in a configuration; and its version.
@@ -149,7 +151,7 @@ subtest 'what the servers refuse' => sub {
     my @absent =
       map { sprintf 'server.%d=127.0.0.1:%d:%d:participant;127.0.0.1:%d', $_, $_, $_ + 10, $_ + 20 } 20, 21;
     refused ZNEWCONFIGNOQUORUM, 'a majority that is not there',
-      sub { $super->reconfig( members => [ $servers->member(0), @absent ] ) };
+      sub { $super->reconfig( members => [ $servers->member(0), @absent ] ) }, 1;
     is version( config() ), $now, 'nothing was changed';
     is_deeply members( config() ), \%three, 'neither the version nor the members';
 };
@@ -235,13 +237,15 @@ sub is_kept {
     return;
 }
 
-for my $case ( [ 'a server that only follows', sub { 3 } ], [ 'the leader', sub { $servers->leader } ] ) {
-    my ( $name, $who ) = @$case;
+# A follower goes on to serve its clients although it is a member no more; a leader steps down, and drops them.
+for my $case ( [ 'a follower, which then ends', 3 ], ['the leader'] ) {
+    my ( $name, $i ) = @$case;
     subtest "the client of a server that leaves: $name" => sub {
-        my $i    = wait_for { my @i = $who->(); defined $i[0] ? "$i[0]" : undef } 60, 'a leader';
+        my $leads = !defined $i;
+        $i = wait_for { my @i = $servers->leader; defined $i[0] ? "$i[0]" : undef } 60, 'a leader' if $leads;
         my $zk   = connected_to($i);
-        my $node = "$base/" . $name =~ tr/ /-/r;
-        my @seen;
+        my $node = "$base/leaves-$i";
+        my ( @seen, @session );
         persist( sub { $super->exists($node) || $super->create($node) } );
         persist( sub { $zk->exists("$node-mine") || $zk->create( "$node-mine", ephemeral => 1 ) } );
         my $id = $zk->client_id->{client_id};
@@ -250,13 +254,15 @@ for my $case ( [ 'a server that only follows', sub { 3 } ], [ 'the leader', sub 
                 $zk->get( $node, watcher => sub { push @seen, @_ } );
             }
         );
+        $zk->watcher( sub { push @session, $_[0]{state} } );
 
         persist( sub { $super->reconfig( leaving => $i + 1 ) } );
         ok !exists members( config() )->{$i}, 'it is a member no more';
-        $servers->kill($i);
-        persist( sub { $zk->exists('/') } );
-        isnt $servers->server_of($zk), $i, 'the client is somewhere else';
+        $servers->kill($i) if !$leads;
+        wait_for { $zk->wait(0.1); @session } 60, 'the loss of the connection';
+        is $session[0], ZOO_CONNECTING_STATE, 'the connection is lost';
         is_kept( $zk, $node, $id, \@seen );
+        isnt $servers->server_of($zk), $i, 'the client is somewhere else' if !$leads;
     };
 }
 
