@@ -68,7 +68,7 @@ sub arrange {
 # The number by which the engine knows a watcher of this handle's.
 sub _watcher_id {
     my ( $watcher, $handle ) = @_;
-    return if !defined $watcher;
+    return $watcher if !defined $watcher;    # not an empty list: it is one of several arguments
     blessed $watcher && $watcher->isa('ZooKeeper::Watcher')
       or ZooKeeper::Error::_croak('remove_watches: the watcher must be a ZooKeeper::Watcher');
     return $watcher->id;

@@ -55,6 +55,7 @@ sub _walk_later {
         local $ZooKeeper::Error::at = $at;
         my ( $command, @args );
         my $error = _died( sub { ( $command, @args ) = $next->(@answer) } );
+        die $error if defined $error && !@answer;
         if ( !defined $error && ref $command ne 'ARRAY' ) {
             my $again = $step;
             my @about = ref $command ? 'commit' : ( $command, $args[0] );

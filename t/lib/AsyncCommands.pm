@@ -103,13 +103,30 @@ sub results {
             [ $zk, 'set', '%' => 'words', version => 0 ],
             stat_of( dataLength => 5, version => 1, numChildren => 1 )
         ],
-        [ [ $zk, 'get_children', '%' ], 'kid' ],
-        [ [ $zk, 'get_children', '%/kid' ] ],
-        [ [ $zk, 'get_acl',      '%' ], [$acl], stat_of( dataLength => 1, numChildren => 1 ) ],
-        [ [ $zk, 'set_acl',      '%'    => [ { %$acl, perms => ZOO_PERM_READ } ], version => 0 ] ],
-        [ [ $zk, 'add_auth',     digest => 'user:password' ] ],
-        [ [ $zk, 'ensure_path',  '%/a/b/c', value => 'x' ], '%/a/b/c' ],
-        [ [ $zk, 'ensure_path',  '%/kid' ], '%/kid' ],
+        [ [ $zk, 'get_children',  '%' ], 'kid' ],
+        [ [ $zk, 'get_children',  '%/kid' ] ],
+        [ [ $zk, 'get_children2', '%' ],     ['kid'], stat_of( dataLength => 1, numChildren => 1 ) ],
+        [ [ $zk, 'get_children2', '%/kid' ], [],      stat_of() ],
+        [
+            [ $zk, 'create2', '%/c', value => 'abc', request_timeout => 50 ],
+            '%/c', stat_of( dataLength => 3 )
+        ],
+        [ [ $zk, 'create', '%/a/b/c', value => 'x', parents => 1 ], '%/a/b/c' ],
+        [ [ $zk, 'create2', '%/a/b-', sequential => 1, parents => 1 ], '%/a/b-0000000000', stat_of() ],
+        [ [ $zk, 'create2', '%/k', container => 1 ],                   '%/k',              stat_of() ],
+        [ [ $zk, 'create2', '%/t-', ttl => 600_000, sequential => 1 ], '%/t-0000000001',   stat_of() ],
+        [ [ $zk, 'delete', '%', recursive => 1 ] ],
+        [ [ $zk, 'delete', '%', recursive => 1, version => 0 ] ],
+        [ [ $zk, 'sync',   '%' ], '%' ],
+        [ [ $zk, 'whoami' ], { scheme => 'ip', id => '127.0.0.1' } ],
+        [ [ $zk, 'get_ephemerals',          '%' ] ],
+        [ [ $zk, 'get_all_children_number', '%' ],     1 ],
+        [ [ $zk, 'get_all_children_number', '%/kid' ], 0 ],
+        [ [ $zk, 'get_acl',                 '%' ],     [$acl], stat_of( dataLength => 1, numChildren => 1 ) ],
+        [ [ $zk, 'set_acl',                 '%'    => [ { %$acl, perms => ZOO_PERM_READ } ], version => 0 ] ],
+        [ [ $zk, 'add_auth',                digest => 'user:password' ] ],
+        [ [ $zk, 'ensure_path',             '%/a/b/c', value => 'x' ], '%/a/b/c' ],
+        [ [ $zk, 'ensure_path',             '%/kid' ], '%/kid' ],
         [
             [
                 sub {
@@ -130,6 +147,20 @@ sub results {
             ZRUNTIMEINCONSISTENCY
         ],
         [ [ sub { $zk->transaction }, 'commit' ] ],
+        [
+            [
+                sub {
+                    $zk->transaction->create( "$_[0]/b", container => 1 )
+                      ->create2( "$_[0]/c", container => 1 )->create( "$_[0]/d", ttl => 60_000 )
+                      ->create2( "$_[0]/e", ttl       => 60_000 );
+                },
+                'commit'
+            ],
+            { type => 'create',  path => '%/b' },
+            { type => 'create2', path => '%/c', stat => stat_of() },
+            { type => 'create',  path => '%/d' },
+            { type => 'create2', path => '%/e', stat => stat_of() },
+        ],
         [
             [ sub { $zk->multi_read->get( $_[0] )->get("$_[0]/none")->get_children( $_[0] ) }, 'commit' ],
             { type => 'get',   value => 'v',     stat    => stat_of( dataLength => 1, numChildren => 1 ) },
@@ -186,27 +217,42 @@ sub errors {
     my ( $ops, $reads ) = ( $closed->transaction->delete('/x'), $closed->multi_read->get('/x') );
     $closed->close;
     my @rows = (
-        [ [ $zk, 'create', '%' ],                          ZNODEEXISTS, 'create',       '%' ],
-        [ [ $zk, 'create', '%/none/x', ephemeral => 1 ],   ZNONODE,     'create',       '%/none/x' ],
-        [ [ $zk, 'delete', '%' ],                          ZNOTEMPTY,   'delete',       '%' ],
-        [ [ $zk, 'delete', '%/kid', version => 3 ],        ZBADVERSION, 'delete',       '%/kid' ],
-        [ [ $zk, 'get', '%/none' ],                        ZNONODE,     'get',          '%/none' ],
-        [ [ $zk, 'get', '%/none', request_timeout => 50 ], ZNONODE,     'get',          '%/none' ],
-        [ [ $zk, 'set', '%/none', 'v' ],                   ZNONODE,     'set',          '%/none' ],
-        [ [ $zk, 'set', '%', 'v', version => 3 ],          ZBADVERSION, 'set',          '%' ],
-        [ [ $zk, 'get_children', '%/none' ],               ZNONODE,     'get_children', '%/none' ],
-        [ [ $zk, 'get_acl', '%/none' ],                    ZNONODE,     'get_acl',      '%/none' ],
+        [ [ $zk, 'create', '%' ],                          ZNODEEXISTS, 'create',              '%' ],
+        [ [ $zk, 'create', '%/none/x', ephemeral => 1 ],   ZNONODE,     'create',              '%/none/x' ],
+        [ [ $zk, 'delete', '%' ],                          ZNOTEMPTY,   'delete',              '%' ],
+        [ [ $zk, 'delete', '%/kid', version => 3 ],        ZBADVERSION, 'delete',              '%/kid' ],
+        [ [ $zk, 'get', '%/none' ],                        ZNONODE,     'get',                 '%/none' ],
+        [ [ $zk, 'get', '%/none', request_timeout => 50 ], ZNONODE,     'get',                 '%/none' ],
+        [ [ $zk, 'set', '%/none', 'v' ],                   ZNONODE,     'set',                 '%/none' ],
+        [ [ $zk, 'set', '%', 'v', version => 3 ],          ZBADVERSION, 'set',                 '%' ],
+        [ [ $zk, 'get_children', '%/none' ],               ZNONODE,     'get_children',        '%/none' ],
+        [ [ $zk, 'get_acl', '%/none' ],                    ZNONODE,     'get_acl',             '%/none' ],
+        [ [ $zk, 'get_children2', '%/none' ],              ZNONODE,     'get_children2',       '%/none' ],
+        [ [ $zk, 'create2', '%' ],                         ZNODEEXISTS, 'create2',             '%' ],
+        [ [ $zk, 'create2', '%/none/x' ],                  ZNONODE,     'create2',             '%/none/x' ],
+        [ [ $zk, 'create', '%', parents => 1 ],            ZNODEEXISTS, 'create',              '%' ],
+        [ [ $zk, 'create2', '%/mine/x/y', parents => 1 ],  ZNOCHILDRENFOREPHEMERALS, 'create', '%/mine/x' ],
+        [ [ $zk, 'delete', '%/none', recursive => 1 ],     ZNONODE,                  'delete', '%/none' ],
+        [ [ $zk, 'delete', '%', recursive => 1, version => 3 ], ZBADVERSION,         'delete', '%' ],
+        [ [ $zk, 'get_all_children_number', '%/none' ], ZNONODE,    'get_all_children_number', '%/none' ],
+        [ [ $zk, 'remove_watches', '%' ],               ZNOWATCHER, 'remove_watches',          '%' ],
         [
             [ $zk, 'set_acl', '%', [ { scheme => 'no such', id => 'x', perms => 1 } ] ],
             ZINVALIDACL, 'set_acl', '%'
         ],
         [ [ $zk, 'set_acl', '%', ZOO_READ_ACL_UNSAFE, version => 3 ], ZBADVERSION, 'set_acl',    '%' ],
-        [ [ $zk, 'ensure_path', '%/mine/x/y' ],     ZNOCHILDRENFOREPHEMERALS,      'create',     '%/mine/x' ],
-        [ [ $closed, 'exists', '/x' ],              ZINVALIDSTATE,                 'exists',     '/x' ],
-        [ [ $closed, 'ensure_path', '/x/y' ],       ZINVALIDSTATE,                 'create',     '/x/y' ],
-        [ [ $closed, 'add_auth', digest => 'u:p' ], ZINVALIDSTATE,                 'add_auth',   undef ],
-        [ [ sub { $ops }, 'commit' ],               ZINVALIDSTATE,                 'commit',     undef ],
-        [ [ sub { $reads }, 'commit' ],             ZINVALIDSTATE,                 'multi_read', undef ],
+        [ [ $zk, 'ensure_path', '%/mine/x/y' ],        ZNOCHILDRENFOREPHEMERALS, 'create',       '%/mine/x' ],
+        [ [ $closed, 'exists', '/x' ],                 ZINVALIDSTATE,            'exists',       '/x' ],
+        [ [ $closed, 'ensure_path', '/x/y' ],          ZINVALIDSTATE,            'create',       '/x/y' ],
+        [ [ $closed, 'create', '/x/y', parents => 1 ], ZINVALIDSTATE,            'create',       '/x/y' ],
+        [ [ $closed, 'delete', '/x', recursive => 1 ], ZINVALIDSTATE,            'get_children', '/x' ],
+        [ [ $closed, 'add_watch', '/x', watcher => sub { } ], ZINVALIDSTATE,     'add_watch',      '/x' ],
+        [ [ $closed, 'remove_watches', '/x', local => 1 ],    ZINVALIDSTATE,     'remove_watches', '/x' ],
+        [ [ $closed, 'whoami' ],                              ZINVALIDSTATE,     'whoami',         undef ],
+        [ [ $closed, 'get_config' ],                          ZINVALIDSTATE,     'get_config',     undef ],
+        [ [ $closed, 'add_auth', digest => 'u:p' ],           ZINVALIDSTATE,     'add_auth',       undef ],
+        [ [ sub { $ops }, 'commit' ],                         ZINVALIDSTATE,     'commit',         undef ],
+        [ [ sub { $reads }, 'commit' ],                       ZINVALIDSTATE,     'multi_read',     undef ],
     );
     for my $row (@rows) {
         my ( $call, $code, $op, $about ) = @$row;

@@ -10,14 +10,18 @@ use ZooKeeper::Constants;
 our @EXPORT = qw(every_call not_refused);
 
 my %ARGS = (
-    create       => ['value'],
-    delete       => [],
-    exists       => [],
-    get          => [],
-    set          => ['value'],
-    get_children => [],
-    get_acl      => [],
-    set_acl      => [ZOO_READ_ACL_UNSAFE],
+    ( map { $_ => [] } qw(create create2 delete exists get get_children get_children2 get_acl) ),
+    ( map { $_ => [] } qw(sync remove_watches get_ephemerals get_all_children_number) ),
+    set     => ['value'],
+    set_acl => [ZOO_READ_ACL_UNSAFE],
+);
+
+# And those that are about no node in particular.
+my %WITHOUT_PATH = (
+    add_auth   => [ 'digest', 'a:b' ],
+    get_config => [],
+    reconfig   => [ leaving => '77' ],
+    whoami     => [],
 );
 
 # Every way to ask the server something, as pairs [ name, code ]. None of them must succeed: they would harm the node.
@@ -27,18 +31,24 @@ sub every_call {
     for my $command ( ZooKeeper::Commands::methods() ) {
         my $name = $command->{name};
         my @args =
-          $name eq 'add_auth' ? ( 'digest', 'a:b' ) : ( $path, @{ $ARGS{$name} // die "$name is new" } );
-        @args = ( $path, value => 'value' ) if $name eq 'create';
+          $WITHOUT_PATH{$name}
+          ? @{ $WITHOUT_PATH{$name} }
+          : ( $path, @{ $ARGS{$name} // die "$name is new" } );
         push @calls, [ $name => sub { $zk->$name(@args) } ];
         push @calls, [
             "$name with a watcher" => sub {
                 $zk->$name( @args, watcher => sub { } );
             }
           ]
-          if grep { $_ eq 'watcher' } @{ $command->{named} };
+          if $command->{watch};
+        push @calls, [ "$name, $_" => sub { $zk->$name( @args, $_ => 1 ) } ]
+          for keys %{ $command->{steps} // {} };
     }
-    return @calls,
-      [ ensure_path    => sub { $zk->ensure_path("$path/a/b") } ],
+    return @calls, [ ensure_path => sub { $zk->ensure_path("$path/a/b") } ], [
+        add_watch => sub {
+            $zk->add_watch( $path, watcher => sub { } );
+        }
+      ],
       [ commit         => sub { $zk->transaction->delete($path)->commit } ],
       [ wait_connected => sub { $zk->wait_connected(60) } ];
 }

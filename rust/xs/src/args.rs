@@ -184,7 +184,7 @@ impl Reader {
             } else {
                 *slot = self.settle(get(index));
             }
-            if *arg == Arg::Path {
+            if matches!(arg, Arg::Path | Arg::Prefix) {
                 self.path = *slot;
             }
         }
@@ -244,7 +244,10 @@ impl Reader {
                 Arg::ExactVersion => return Err(self.bad("version is undefined")),
                 Arg::Watcher => given.watcher = self.watcher(sv)?,
                 Arg::Ttl => given.ttl = self.ttl(sv)?,
-                Arg::Prefix => given.path = self.prefix(sv)?,
+                Arg::Prefix => {
+                    self.path = sv;
+                    given.path = self.prefix(sv)?;
+                }
                 Arg::Joining => given.servers[0] = self.servers("joining", sv)?,
                 Arg::Leaving => given.servers[1] = self.servers("leaving", sv)?,
                 Arg::Members => given.servers[2] = self.servers("members", sv)?,

@@ -1,0 +1,11 @@
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+
+use OperationsSuite;
+use TestZK;
+
+operations( test_server() );
+
+done_testing;
