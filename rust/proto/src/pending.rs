@@ -26,6 +26,8 @@ pub(crate) struct WatchWish {
     pub(crate) rule: WatchRule,
     pub(crate) path: Box<[u8]>,
     pub(crate) watcher: u64,
+    /// The server was not asked for it: another watch hears the same.
+    pub(crate) spared: bool,
 }
 
 /// The watches that a request takes off when its reply says so.
@@ -118,6 +120,14 @@ impl PendingQueue {
     pub(crate) fn take_local_removals(&mut self) -> Vec<(u64, Box<Removal>)> {
         let local = self.items.iter_mut().filter(|p| p.removal.as_ref().is_some_and(|r| r.local));
         local.filter_map(|p| Some((p.token.take()?, p.removal.take()?))).collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pending> {
+        self.items.iter()
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.items.iter_mut()
     }
 
     /// The watches that requests under way may leave.

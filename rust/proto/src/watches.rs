@@ -132,6 +132,11 @@ impl Watches {
         WatchKind::ALL.into_iter().flat_map(|kind| of(kind).map(move |id| (kind, *id))).collect()
     }
 
+    /// Whether there is one of this kind on a path.
+    pub(crate) fn has(&self, kind: WatchKind, path: &[u8]) -> bool {
+        self.maps[kind as usize].contains_key(path)
+    }
+
     /// Takes one watcher off one path.
     pub(crate) fn remove(&mut self, kind: WatchKind, path: &[u8], watcher: u64) {
         let map = &mut self.maps[kind as usize];

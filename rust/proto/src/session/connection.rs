@@ -210,22 +210,33 @@ impl Session {
         }
         let chroot = &self.config.servers.chroot;
         let limit = self.replay_bytes.min(self.config.jute_maxbuffer);
+        let watches = &self.watches;
+        let mut packets = Vec::new();
         let mut batch = SetWatches::new(self.last_zxid);
+        let mut add = |kind: WatchKind, path: &[u8], batch: &mut SetWatches| {
+            let path = chroot.prefix(path);
+            if !batch.is_empty() && batch.length_with(path.len()) > limit {
+                packets.push(std::mem::replace(batch, SetWatches::new(self.last_zxid)));
+            }
+            batch.add(kind as usize, &path);
+        };
+        // A recursive watch takes the place of a child watch that comes before it: see `covered`.
+        let is_displaced = |kind: WatchKind, path: &[u8]| kind == Child && watches.has(Recursive, path);
         for kind in [Data, Exist, Child, Persistent, Recursive] {
-            for path in self.watches.paths(kind) {
-                let path = chroot.prefix(path);
-                if !batch.is_empty() && batch.length_with(path.len()) > limit {
-                    batch.encode(&mut self.out);
-                    self.counted.sent += 1;
-                    self.replaying += 1;
-                    batch = SetWatches::new(self.last_zxid);
-                }
-                batch.add(kind as usize, &path);
+            for path in watches.paths(kind).filter(|path| !is_displaced(kind, path)) {
+                add(kind, path, &mut batch);
             }
         }
-        batch.encode(&mut self.out);
-        self.counted.sent += 1;
-        self.replaying += 1;
+        let mut last = SetWatches::new(self.last_zxid);
+        for path in watches.paths(Child).filter(|path| is_displaced(Child, path)) {
+            add(Child, path, &mut last);
+        }
+        packets.extend([batch, last].into_iter().filter(|batch| !batch.is_empty()));
+        self.replaying += packets.len();
+        self.counted.sent += packets.len() as u64;
+        for packet in packets {
+            packet.encode(&mut self.out);
+        }
         self.last_write = now;
     }
 

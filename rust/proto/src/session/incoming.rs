@@ -176,9 +176,12 @@ impl Session {
         if let Some(wish) = pending.watch {
             let code = result.as_ref().map_or_else(|failure| failure.code, |_| Code::OK);
             self.register_watch(&wish, code);
+            self.check_spared(&wish, header.zxid);
+            self.check_displaced(&wish, header.zxid);
         }
         if let Some(removal) = pending.removal {
             self.removal_answered(&removal, pending.token, header.code);
+            self.check_uncovered(&removal, header.code, header.zxid);
         } else if let Some(token) = pending.token {
             self.outputs.push_back(Output::Completed { token, result });
         }

@@ -13,6 +13,7 @@
 
 mod auth;
 mod connection;
+mod covered;
 mod incoming;
 mod metrics;
 mod moving;

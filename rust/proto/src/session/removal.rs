@@ -38,6 +38,7 @@ impl Session {
         let leaving = [first(&meant), kinds_of(&wished)].concat();
         let staying = [first(&others), kinds_of(&rivals)].concat();
         if (local && !self.is_connected()) || !can_ask(&leaving, &staying) {
+            self.drop_wishes(&removal);
             self.take_off(&removal);
             return Ok(None);
         }
@@ -74,6 +75,23 @@ impl Session {
         self.outputs.push_back(Output::Completed { token, result: Ok(Reply::Nothing) });
     }
 
+    /// Requests under way leave no such watch; their watchers are told.
+    fn drop_wishes(&mut self, removal: &Removal) {
+        let state = self.state();
+        let waiting = self.waiting.iter_mut().map(|w| &mut w.pending);
+        for pending in self.pending.iter_mut().chain(waiting) {
+            let Some(wish) =
+                pending.watch.take_if(|wish| *wish.path == *removal.path && removal.concerns_wish(wish))
+            else {
+                continue;
+            };
+            let path = Some(Bytes::copy_from_slice(&wish.path));
+            let kind = kinds(wish.rule).first().map_or(EventType::DATA_WATCH_REMOVED, |kind| said_of(*kind));
+            let event = WatchedEvent { kind, state, path };
+            self.outputs.push_back(Output::Watch { watcher: wish.watcher, event, stays: None });
+        }
+    }
+
     /// Takes off what there is on this side, and tells the watchers. True if there was anything.
     fn take_off(&mut self, removal: &Removal) -> bool {
         let found =
@@ -93,6 +111,14 @@ impl Session {
 impl Removal {
     fn concerns(&self, kind: WatchKind, watcher: u64) -> bool {
         self.watcher.is_none_or(|id| id == watcher) && covers(self.kind, kind)
+    }
+
+    /// Whether a server that does as it is asked forgets persistent watches.
+    pub(super) fn takes_persistent(&self) -> bool {
+        matches!(
+            self.asked_for,
+            WatcherType::Any | WatcherType::Persistent | WatcherType::PersistentRecursive
+        )
     }
 
     fn concerns_wish(&self, wish: &WatchWish) -> bool {

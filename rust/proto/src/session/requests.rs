@@ -82,7 +82,7 @@ impl Session {
         let watch = match (watcher, watch_rule(request), request.path()) {
             (Some(watcher), Some(rule), Some(path)) => {
                 self.check_replay(path)?;
-                Some(WatchWish { rule, path: path.into(), watcher })
+                Some(WatchWish { rule, path: path.into(), watcher, spared: false })
             }
             _ => None,
         };
@@ -269,6 +269,7 @@ impl Session {
         pending.xid = xid;
         pending.sent = now;
         self.counted.sent += 1;
+        self.spare_covered(&mut pending);
         pending.offset = self.transmitted + (start - self.out_start) as u64;
         self.note_request(now, &mut pending, self.out.len() - start);
         self.sent.note(pending.token, Some(xid), self.out.len() - start);

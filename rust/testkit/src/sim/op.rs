@@ -50,6 +50,15 @@ impl Op {
         }
     }
 
+    /// The same, leaving no watch.
+    pub(super) fn without_watch(&self) -> Op {
+        let mut op = self.clone();
+        if let Op::Exists { watch, .. } | Op::Get { watch, .. } | Op::Children { watch, .. } = &mut op {
+            *watch = false;
+        }
+        op
+    }
+
     /// The same with the server's paths.
     pub(super) fn chrooted(&self, chroot: &str) -> Op {
         let mut op = self.clone();

@@ -88,8 +88,13 @@ impl Sim {
             let now = self.ensemble.log.len();
             for armed in &u.armed {
                 let kind = if armed.kind == Kind::Exist { Kind::Data } else { armed.kind };
-                let there = c.watches[kind as usize].contains(&armed.path);
-                assert!(there, "the server of user {user} knows nothing of {armed:?}");
+                let there = |kind: Kind| c.watches[kind as usize].contains(&armed.path);
+                let covered = match kind {
+                    Kind::Data => there(Kind::Persistent) || there(Kind::Recursive),
+                    Kind::Child => there(Kind::Persistent),
+                    _ => false,
+                };
+                assert!(there(kind) || covered, "the server of user {user} knows nothing of {armed:?}");
                 let seen = self.ensemble.seen(&armed.path, now);
                 assert!(armed.kept(&seen), "user {user} was never told of what {armed:?} was to tell");
                 self.counts.bump("watches armed at rest");

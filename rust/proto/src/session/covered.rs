@@ -1,0 +1,98 @@
+//! One-shot watches on a path where the session has a persistent one, too.
+//!
+//! Up to 3.8 a server keeps one mode for each path and session, the last that was asked for (ZOOKEEPER-4466): a
+//! one-shot watch takes the place of a persistent one, which then ends with the first event; a recursive one takes the
+//! place of a child watch, which then is never told. So the server is not asked for a one-shot watch where a
+//! persistent one hears all that it would hear: this side fires both. Where that comes to an end, or a watch has
+//! been displaced, the one-shot watches are armed again with setWatches, from the zxid of the reply that said so: what
+//! changes later is told. (The server has two such tables, one for data and one for children.)
+
+use super::Session;
+use crate::pending::{Pending, Removal, WatchRule, WatchWish};
+use crate::record::SetWatches;
+use crate::watches::WatchKind;
+use crate::Code;
+
+impl Session {
+    /// Lets a request do without a watch that is covered. Its frame stands at the end of what goes out.
+    pub(super) fn spare_covered(&mut self, pending: &mut Pending) {
+        let Some(wish) = &mut pending.watch else { return };
+        let one_shot = matches!(wish.rule, WatchRule::Data | WatchRule::Exists | WatchRule::Child);
+        if !one_shot || !covers(&self.coming(&wish.path), wish.rule) {
+            return;
+        }
+        // Of these requests the last byte is whether there is to be a watch.
+        if let Some(flag) = self.out.last_mut() {
+            *flag = 0;
+            wish.spared = true;
+        }
+    }
+
+    /// A reply has registered a watch that the server was not asked for.
+    pub(super) fn check_spared(&mut self, wish: &WatchWish, zxid: i64) {
+        let stays: Vec<_> = self.watches.on(&wish.path).into_iter().map(|(kind, _)| kind).collect();
+        if wish.spared && !covers(&stays, wish.rule) {
+            self.arm_again(&wish.path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+        }
+    }
+
+    /// A recursive watch was added: it has displaced child watches.
+    pub(super) fn check_displaced(&mut self, wish: &WatchWish, zxid: i64) {
+        if wish.rule == WatchRule::Recursive {
+            self.arm_again(&wish.path, &[WatchKind::Child], zxid);
+        }
+    }
+
+    /// Persistent watches were taken off: others on the path may have relied on them.
+    pub(super) fn check_uncovered(&mut self, removal: &Removal, code: Code, zxid: i64) {
+        if matches!(code, Code::OK | Code::NO_WATCHER) && removal.takes_persistent() {
+            self.arm_again(&removal.path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+        }
+    }
+
+    /// The persistent kinds that the server will have on a path when it gets the next request.
+    fn coming(&self, path: &[u8]) -> Vec<WatchKind> {
+        let mut kinds: Vec<_> = self.watches.on(path).into_iter().map(|(kind, _)| kind).collect();
+        for pending in self.pending.iter() {
+            match &pending.watch {
+                Some(wish) if *wish.path == *path && wish.rule == WatchRule::Persistent => {
+                    kinds.push(WatchKind::Persistent);
+                }
+                Some(wish) if *wish.path == *path && wish.rule == WatchRule::Recursive => {
+                    kinds.push(WatchKind::Recursive);
+                }
+                _ => {}
+            }
+            if pending.removal.as_ref().is_some_and(|r| *r.path == *path && r.takes_persistent()) {
+                kinds.clear();
+            }
+        }
+        kinds
+    }
+
+    /// Arms the one-shot watches of these kinds on a path.
+    fn arm_again(&mut self, path: &[u8], kinds: &[WatchKind], zxid: i64) {
+        if self.closing.is_some() || !self.is_established() {
+            return;
+        }
+        let on_path = self.watches.on(path);
+        let mut batch = SetWatches::new(zxid);
+        let full = self.config.servers.chroot.prefix(path);
+        for kind in kinds.iter().filter(|kind| on_path.iter().any(|(on, _)| on == *kind)) {
+            batch.add(*kind as usize, &full);
+        }
+        if !batch.is_empty() {
+            batch.encode(&mut self.out);
+            self.replaying += 1;
+        }
+    }
+}
+
+/// Whether one of these hears all that a one-shot watch would.
+fn covers(kinds: &[WatchKind], rule: WatchRule) -> bool {
+    kinds.iter().any(|kind| match kind {
+        WatchKind::Persistent => true,
+        WatchKind::Recursive => rule != WatchRule::Child,
+        WatchKind::Data | WatchKind::Exist | WatchKind::Child => false,
+    })
+}
