@@ -10,7 +10,7 @@ use ZooKeeper::Constants qw(ZOO_CONTAINER ZOO_EPHEMERAL ZOO_SEQUENCE);
 use ZooKeeper::Error;
 
 our $VERSION   = '0.2.0';
-our @EXPORT_OK = qw(arguments arrange is_callable named seconds);
+our @EXPORT_OK = qw(arguments arrange is_callable is_int32 named seconds);
 
 # Arguments that are made of others. The last parameter is the handle, undef where there is none any more.
 my %MADE = (
@@ -84,6 +84,12 @@ sub is_callable {
     my ($cb) = @_;
     return 1 if ref $cb && reftype $cb eq 'CODE';
     return blessed $cb  && overload::Method( $cb, '&{}' ) ? 1 : 0;
+}
+
+# A number as versions are.
+sub is_int32 {
+    my ($number) = @_;
+    return !ref $number && looks_like_number($number) && $number == int $number && abs($number) < 1 << 31;
 }
 
 # A number of seconds to wait; undef stands for no limit.

@@ -64,8 +64,11 @@ sub _walk_later {
                 $handle // ZooKeeper::Error::_raise( @about, ZINVALIDSTATE, 'the handle is gone' );
                 $handle->$command( @args, cb => $again );
             };
-            return $ask->() if !@answer;
             $error = _died($ask) // return;
+            if ( !@answer ) {
+                $next->($error);    # may have better words for it
+                die $error;
+            }
         }
         undef $step;
         local $ZooKeeper::Error::at;

@@ -4,6 +4,7 @@ use warnings;
 
 use List::Util           qw(max min);
 use Scalar::Util         qw(blessed);
+use ZooKeeper::Arguments qw(is_int32);
 use ZooKeeper::Constants qw(ZBADARGUMENTS ZNONODE ZNOTEMPTY ZOK ZRUNTIMEINCONSISTENCY ZUNIMPLEMENTED);
 use ZooKeeper::Error;
 
@@ -29,6 +30,10 @@ my $PATIENCE = 1_000;
 
 sub steps {
     my ( $handle, $arg ) = @_;
+    my $version = $arg->{version};
+    !defined $version || is_int32($version)
+      or ZooKeeper::Error::_raise( 'delete', $arg->{path}, ZBADARGUMENTS,
+        "version '$version' is not an integer" );
     my $self = bless {
         top       => $arg->{path},
         version   => $arg->{version},
@@ -62,14 +67,20 @@ sub _next {
 
 sub _list {
     my ($self) = @_;
-    my @paths  = splice @{ $self->{unlisted} }, 0, $self->{one_by_one} ? 1 : $self->{list_size};
+    my ( $room, @paths ) = ( $self->{room} );
+    my $most = $self->{one_by_one} ? 1 : $self->{list_size};
+    while ( @{ $self->{unlisted} } && @paths < $most ) {
+        my $takes = $self->_takes( $self->{unlisted}[0] );
+        last if @paths && $takes > $room;
+        $room -= $takes;
+        push @paths, shift @{ $self->{unlisted} };
+    }
     if ( @paths == 1 ) {
         $self->{heard} = sub {
             my ( undef, $error, @names ) = @_;
             my $code = _code($error);
             if ( defined $error && !( $code == ZNONODE && $self->{is_doomed}{ $paths[0] } ) ) {
-                $self->_fail( $paths[0], $code ) if $code == ZNONODE;
-                die $error;
+                die _own($error);
             }
             $self->_listed( $paths[0], $code, @names );
         };
@@ -140,8 +151,7 @@ sub _delete {
     while ( @$doomed && @paths < $self->{size} ) {
         my $path = $doomed->[-1];
         if ( $self->{is_doomed}{$path} ) {
-            my $takes =
-              $self->{overhead} + 3 * length $path;    # wide characters are three bytes each, as a rule
+            my $takes = $self->_takes($path);
             last if @paths && $takes > $room;
             $room -= $takes;
             push @paths, $path;
@@ -160,6 +170,12 @@ sub _delete {
         @{ $self->{pairs} } );
 }
 
+# Bytes that an operation on a path takes in a request, at most: wide characters are three bytes each.
+sub _takes {
+    my ( $self, $path ) = @_;
+    return $self->{overhead} + 3 * length( $path // '' );
+}
+
 sub _commit {
     my ( $handle, $ops, @pairs ) = @_;
     require ZooKeeper::Transaction;
@@ -169,15 +185,15 @@ sub _commit {
 sub _deleted {
     my ( $self, $paths, $error, @results ) = @_;
     die $error if defined $error;
-    my @paths = @$paths;
+    my @paths     = @$paths;
+    my $versions  = defined $self->{version} ? 1 : 0;                      # the check before the others
     my ($culprit) = grep { _is_culprit( $results[$_] ) } 0 .. $#results;
     if ( !defined $culprit ) {
-        delete @{ $self->{is_doomed} }{@paths};
+        delete @{ $self->{is_doomed} }{ @paths[ $versions .. $#paths ] };
         $self->{size} = min( 2 * $self->{size}, $MOST_DELETED );
         return;
     }
     my ( $path, $code ) = ( $paths[$culprit], $results[$culprit]{code} );
-    my $versions = defined $self->{version} ? 1 : 0;
     push @{ $self->{doomed} }, reverse @paths[ $versions .. $#paths ];
     if ( $code == ZNONODE && !( $versions && $culprit == 0 ) ) {
         $self->_forget($path);
@@ -203,6 +219,16 @@ sub _is_culprit {
 sub _code {
     my ($error) = @_;
     return blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
+}
+
+# An error of a question, as one of the call.
+sub _own {
+    my ($error) = @_;
+    return $error if !blessed $error || !$error->isa('ZooKeeper::Error');
+    my ( $theirs, $ours ) = map { ZooKeeper::Commands::doing( $_, $error->path ) } $error->op, 'delete';
+    my $message = $error->message =~ s/\AError \Q$theirs\E:/Error $ours:/r;
+    local $@ = '';    # what happens to be there is no previous exception
+    return ZooKeeper::Error->new( %$error, message => $message, op => 'delete' );
 }
 
 sub _fail {
