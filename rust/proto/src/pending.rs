@@ -106,6 +106,12 @@ impl PendingQueue {
         item
     }
 
+    /// Takes one out of its turn.
+    pub(crate) fn take(&mut self, xid: i32) -> Option<Pending> {
+        let index = self.items.iter().position(|p| p.xid == xid)?;
+        self.items.remove(index)
+    }
+
     /// Takes every token with whether the request may have been carried out, and leaves tombstones.
     /// `transmitted` is how far the stream of this connection has got.
     pub(crate) fn take_tokens(&mut self, transmitted: u64) -> Vec<(u64, bool)> {

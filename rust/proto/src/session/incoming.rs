@@ -29,6 +29,8 @@ enum Nonsense {
     Xid(i32),
     #[error("setWatches was refused with {0:?}")]
     SetWatches(Code),
+    #[error("the server does not know an operation, and is about to close the connection")]
+    Unimplemented,
 }
 
 impl Session {
@@ -116,6 +118,12 @@ impl Session {
                     self.hand_over_waiting(now);
                     done
                 }
+                // A server that does not know an operation says so at once, before it has answered what came
+                // earlier.
+                None if header.code == Code::UNIMPLEMENTED => match self.pending.take(xid) {
+                    Some(pending) => self.handle_reply(now, pending, header, frame),
+                    None => Err(Nonsense::Xid(xid)),
+                },
                 None => Err(Nonsense::Xid(xid)),
             },
         }
@@ -152,6 +160,7 @@ impl Session {
             self.end(Code::INVALID_STATE);
             return Ok(());
         }
+        let unknown = header.code == Code::UNIMPLEMENTED && is_of_later_servers(&pending.kind);
         let result = if header.code == Code::OK {
             let kind = if pending.token.is_some() { pending.kind } else { ReplyKind::Nothing };
             match Reply::decode(kind, body, self.chroot()) {
@@ -185,6 +194,24 @@ impl Session {
         } else if let Some(token) = pending.token {
             self.outputs.push_back(Output::Completed { token, result });
         }
+        // What is asked next had better wait for the next connection. Source: `UnimplementedRequestProcessor`
+        // of Apache ZooKeeper.
+        if unknown {
+            return Err(Nonsense::Unimplemented);
+        }
         Ok(())
     }
+}
+
+/// Whether an operation that is answered so is "unimplemented" only where the server does not know it at all. (Others
+/// are refused with that code by servers that know them, but are not configured for them, and go on.)
+fn is_of_later_servers(kind: &ReplyKind) -> bool {
+    matches!(
+        kind,
+        ReplyKind::MultiRead(_)
+            | ReplyKind::Paths
+            | ReplyKind::Count
+            | ReplyKind::Identities
+            | ReplyKind::Outcome
+    )
 }
