@@ -84,7 +84,20 @@ my @KINDS = (
     ],
     [ 'set of a wrong type' => sub { fails( set => $base, [] ) } ],
     [ 'get_children'        => sub { my @names = $zk->get_children($base) } ],
-    [ 'get_acl'             => sub { my ( $got, $stat ) = $zk->get_acl($base) } ],
+    [ 'get_acl'            => sub { my ( $got,  $stat ) = $zk->get_acl($base) } ],
+    [ 'create2 and delete' => sub { my ( $path, $stat ) = $zk->create2("$base/x"); $zk->delete("$base/x") } ],
+    [ 'get_children2'      => sub { my ( $names, $stat ) = $zk->get_children2($base) } ],
+    [ 'sync'               => sub { $zk->sync($base) } ],
+    [ 'whoami'             => sub { my @who   = $zk->whoami } ],
+    [ 'get_ephemerals'     => sub { my @paths = $zk->get_ephemerals('/') } ],
+    [ 'get_config'         => sub { my ( $config, $stat ) = $zk->get_config } ],
+    [ 'get_all_children_number'      => sub { my $count = $zk->get_all_children_number($base) } ],
+    [ 'add_watch and remove_watches' => \&watch_added_and_removed ],
+    [ 'failed remove_watches'        => sub { fails( remove_watches => $base ) } ],
+    [
+        'parents and recursive' =>
+          sub { $zk->create( "$base/p/q", parents => 1 ); $zk->delete( "$base/p", recursive => 1 ) }
+    ],
     [ 'set_acl'             => sub { $zk->set_acl( $base, $acl ) } ],
     [ 'failed set_acl'      => sub { fails( set_acl => "$base/none", $acl ) } ],
     [ 'transaction'         => \&transaction ],
@@ -206,6 +219,15 @@ sub watcher_called {
     $zk->set( $base, 'v' );
     1 while $zk->dispatcher->dispatch_event;
     return $called || die "the watcher was not called\n";
+}
+
+sub watch_added_and_removed {
+    my $heard;
+    my $watcher = $zk->add_watch( $base, watcher => sub { $heard++ }, recursive => 1 );
+    $zk->set( $base, 'v' x 100 );
+    $zk->remove_watches( $base, watcher => $watcher );
+    1 while $zk->dispatcher->dispatch_event;
+    return $heard == 2 || die "heard $heard events\n";
 }
 
 sub watcher_removed {

@@ -43,6 +43,27 @@ no_leak 'get_acl, list' => sub { my ( $got, $stat ) = $zk->get_acl($base) };
 no_leak 'set_acl'       => sub { $zk->set_acl( $base, $acl ) };
 no_leak 'ensure_path' =>
   sub { $zk->ensure_path("$base/a/b"); $zk->delete("$base/a/b"); $zk->delete("$base/a") };
+no_leak 'create2'       => sub { my ( $path, $stat )  = $zk->create2("$base/x"); $zk->delete("$base/x") };
+no_leak 'get_children2' => sub { my ( $names, $stat ) = $zk->get_children2($base) };
+no_leak 'sync'                    => sub { my $path  = $zk->sync($base) };
+no_leak 'whoami'                  => sub { my @who   = $zk->whoami };
+no_leak 'get_ephemerals'          => sub { my @paths = $zk->get_ephemerals('/') };
+no_leak 'get_all_children_number' => sub { my $count = $zk->get_all_children_number($base) };
+no_leak 'get_config'              => sub { my ( $config, $stat ) = $zk->get_config };
+no_leak 'failed reconfig'         => sub {
+    eval { $zk->reconfig( leaving => ['7'] ); 1 };
+};
+no_leak 'add_watch and remove_watches' => sub {
+    my $watcher = $zk->add_watch( $base, watcher => sub { } );
+    $zk->set( $base, 'v' );
+    $zk->remove_watches( $base, watcher => $watcher );
+    1 while $zk->dispatcher->dispatch_event;
+};
+no_leak 'failed remove_watches' => sub {
+    eval { $zk->remove_watches($base); 1 };
+};
+no_leak 'parents and recursive' =>
+  sub { $zk->create( "$base/p/q", parents => 1 ); $zk->delete( "$base/p", recursive => 1 ) };
 no_leak 'void context' =>
   sub { $zk->get($base); $zk->exists($base); $zk->get_acl($base); $zk->get_children($base); return };
 no_leak 'transaction' => sub {

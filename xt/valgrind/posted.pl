@@ -42,6 +42,18 @@ sub posted {
     $zk->_multi_read( [ [ 'get', $node ], [ 'get_children', $node ] ], @to );
     $zk->_delete( "$node/m", -1, @to );
     my @answers = $done->( 12, qr/ok/ );
+    $zk->_create2( "$node/c", 'v', \@acl, 0, 600_000, @to );
+    $zk->_get_children2( $node, undef, @to );
+    $zk->_sync( $node, @to );
+    $zk->_whoami(@to);
+    $zk->_get_ephemerals( $node, @to );
+    $zk->_get_all_children_number( $node, @to );
+    $zk->_get_config( undef, @to );
+    $zk->_add_watch( $node, 51, 1, @to );
+    $zk->_remove_watches( $node, 'persistent_recursive', 51, 0, @to );
+    $zk->_reconfig( '7=x', undef, undef, 1, @to );
+    $zk->_delete( "$node/c", -1, @to );
+    $done->( 11, qr/unimplemented/ );
 
     # Error and results, behind the thing if there is one; those of the authentications come by themselves.
     same( join( '', sort map { scalar @$_ } @answers ), '111222223334' );

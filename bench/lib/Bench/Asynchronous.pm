@@ -75,6 +75,29 @@ sub of_form {
               sub { $ok->( ensure_path => "$base/$form/x" ); $zk->delete("$base/$form$_") for '/x', '' }
         ],
         [
+            'create2 and delete' =>
+              sub { $ok->( create2 => "$base/$form" ); $ok->( delete => "$base/$form", recursive => 1 ) }
+        ],
+        [ 'get_children2'  => sub { $ok->( get_children2 => $base ) } ],
+        [ 'sync'           => sub { $ok->( sync          => $base ) } ],
+        [ 'whoami'         => sub { $ok->('whoami') } ],
+        [ 'get_ephemerals' => sub { $ok->( get_ephemerals => '/' ) } ],
+        [
+            'add_watch and remove_watches' => sub {
+                my $heard = 0;
+                $ok->( add_watch      => $base, watcher => sub { $heard++ } );
+                $ok->( set            => $base, 'v' );
+                $ok->( remove_watches => $base, type => 'persistent' );
+                run_until( $zk, sub { $heard == 2 } );
+            }
+        ],
+        [
+            'parents and recursive' => sub {
+                $ok->( create => "$base/$form/x", parents   => 1 );
+                $ok->( delete => "$base/$form",   recursive => 1 );
+            }
+        ],
+        [
             'transaction' => sub {
                 $expects->( ZOK, $zk->transaction->create("$base/$form")->delete("$base/$form"), 'commit' );
             }

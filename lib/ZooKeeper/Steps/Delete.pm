@@ -77,7 +77,7 @@ sub _list {
     }
     if ( @paths == 1 ) {
         $self->{heard} = sub {
-            my ( undef, $error, @names ) = @_;
+            my ( $self, $error, @names ) = @_;    # not the one outside, which holds this function
             my $code = _code($error);
             if ( defined $error && !( $code == ZNONODE && $self->{is_doomed}{ $paths[0] } ) ) {
                 die _own($error);
@@ -87,7 +87,7 @@ sub _list {
         return ( get_children => $paths[0], @{ $self->{pairs} } );
     }
     $self->{heard} = sub {
-        my ( undef, $error, @results ) = @_;
+        my ( $self, $error, @results ) = @_;
         if ( defined $error ) {
             my $unknown  = _code($error) == ZUNIMPLEMENTED;    # by a server older than 3.6
             my $too_long = _code($error) && $error->is_connection_loss && $self->{patience}-- > 0;
@@ -165,7 +165,7 @@ sub _delete {
     my @ops     = map { [ delete => $_, $_ eq $self->{top} ? $version : undef ] } @paths;
     unshift @ops,   [ check => $self->{top}, $version ] if defined $version;
     unshift @paths, $self->{top}                        if defined $version;
-    $self->{heard} = sub { my ( undef, @answer ) = @_; $self->_deleted( \@paths, @answer ) };
+    $self->{heard} = sub { my ( $self, @answer ) = @_; $self->_deleted( \@paths, @answer ) };
     return ( sub { my ( $handle, @pairs ) = @_; return _commit( $handle, \@ops, @pairs ) },
         @{ $self->{pairs} } );
 }
