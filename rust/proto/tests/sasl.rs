@@ -298,6 +298,19 @@ fn no_ping_is_sent_before_its_end_and_a_server_that_stalls_is_given_up() {
 }
 
 #[test]
+fn a_login_takes_no_longer_than_a_third_of_what_was_granted() {
+    let mut pair = Pair::new(with_login("a"));
+    pair.accept();
+    pair.feed(&handshake(600, 7));
+    step(&mut pair);
+    pair.actions();
+    pair.advance(MS(199));
+    assert!(pair.actions().is_empty());
+    pair.advance(MS(1));
+    assert_eq!(pair.actions().remove(0).1, Action::Disconnect);
+}
+
+#[test]
 fn what_waits_for_a_login_that_never_ends_is_given_up_in_time() {
     let mut pair = Pair::new(with_login("a,b"));
     let waiting = pair.submit(&GET, None);
