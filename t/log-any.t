@@ -211,7 +211,7 @@ subtest 'a log that dies' => sub {
     is $@,    'as it was', '$@';
     $zk->close;
     cmp_ok $count, '>=', 6, 'each is tried';
-    is_deeply \@warnings, [ ("ZooKeeper: can't log: the disk is full\n") x $count ], 'with a warning';
+    is_deeply \@warnings, ["ZooKeeper: can't log: the disk is full\n"], 'with one warning';
 };
 
 subtest 'a log that uses the handle' => sub {

@@ -17,6 +17,9 @@ our $is_busy;
 
 my $logger;
 
+# What the log has died of last, as long as it has not worked since.
+my $complaint = '';
+
 # Asks the log what it wants to be told, and tells it what a channel has. Rust calls this, now and then and whenever
 # there is something, between the program's own lines: nothing gets out of here, and no more is told than was there at
 # the beginning, for the log may be the cause of more.
@@ -45,13 +48,18 @@ sub _tell {
 # One that dies must not take the others with it.
 sub _write {
     my ( $log, $level, @message ) = @_;
+    return if !$log;
     my $method = $LEVELS[ $level - 1 ];
-    eval { $log->$method(@message) if $log; 1 } or _complain($@);
+    eval { $log->$method(@message); $complaint = ''; 1 } or _complain($@);
     return;
 }
 
+# Once, and not for each message.
+
 sub _complain {
     my ($why) = @_;
+    return if $why eq $complaint;
+    $complaint = $why;
     eval { warn "ZooKeeper: can't log: $why" };    # warnings may be fatal
     return;
 }
