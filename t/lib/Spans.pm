@@ -54,8 +54,7 @@ sub wrong {
 sub plain {
     my ($self) = @_;
     return map {
-        join ' ', $_->{start}{op}, $_->{start}{path} // '-',
-          $_->{end}
+        join ' ', $_->{start}{op}, $_->{start}{path} // '-', $_->{end}
           ? 0 + ( $_->{end}{error} // 0 )
           : 'open'
     } $self->all;
