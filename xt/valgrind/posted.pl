@@ -30,7 +30,7 @@ sub posted {
         return splice @told;
     };
     $zk->_add_auth( 'digest', 'me:secret', 7, @to );
-    $zk->_create( $node, 'v', \@acl, 0, @to );
+    $zk->_create( $node, 'v', \@acl, 0, undef, @to );
     $zk->_exists( $node, 1, @to );
     $zk->_get( $node, 2, @to );
     $zk->_set( $node, 'w' x 10_000, 0, @to );
@@ -63,7 +63,7 @@ sub posted {
     $zk->_exists( "$node/no", undef, @to );
     $zk->_get( "$node/no\x{e9}", 8, @to );
     $zk->_multi( [ [ 'delete', "$node/no", -1 ] ], @to );
-    $zk->_create( $node, '', \@acl, 0, @to, \my $subject );
+    $zk->_create( $node, '', \@acl, 0, undef, @to, \my $subject );
     $zk->_get( $node, undef, 1e-6, $tell );
     $done->( 5, qr/no node/ );
     refused( qr/bad arguments/,   sub { $zk->_get( 'x',   undef, @to ) } );
