@@ -16,7 +16,7 @@ my $base   = fresh_path('metrics');
 my @names  = qw(bytes_received bytes_sent events in_flight last_rtt_us received reconnects sent watches);
 
 # No ping falls into so short a test.
-my @args = ( timeout => 60_000, dispatcher => 'Pipe' );
+my @args = ( timeout => 600_000, dispatcher => 'Pipe' );
 
 # A counting proxy, and a handle that goes through it.
 sub counted {
@@ -56,7 +56,7 @@ subtest 'requests, answers and bytes add up' => sub {
     my $transaction = $zk->transaction;
     $transaction = $transaction->set( $base, $_ ) for 1 .. 5;
     $transaction->commit;
-    my $answered;
+    my $answered = 0;
     $zk->exists( $base, cb => sub { $answered++ } ) for 1 .. 100;
     wait_for { $zk->wait(0.01); $answered == 100 } 60, 'the answers';
     $zk->add_auth( digest => 'a:b' );

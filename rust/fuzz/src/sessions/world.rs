@@ -300,11 +300,16 @@ impl World {
         // What was learnt of the former servers says nothing of these.
         self.pace.failures = 0;
         self.pace.recent.clear();
+        let connected = self.session.is_connected();
         if let Err(failure) = self.session.set_servers(self.now, servers) {
             let ended = self.closes > 0 || over == Some(failure.code);
             assert!(ended || failure.code == Code::BAD_ARGUMENTS, "{failure:?}");
         }
         self.settle();
+        if !connected {
+            // An attempt that was given up for the new list is no loss.
+            self.pace.failures = 0;
+        }
     }
 
     fn unlink(&mut self) {
