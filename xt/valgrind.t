@@ -19,6 +19,9 @@ my $wanted = $ENV{ZOOKEEPER_TEST_VALGRIND};
 # What drives a build, or a server and no handle, and what measures memory says nothing here.
 my %left_out = map { ( "t/$_.t" => 1 ) } qw(makefile-pl memory rebuild test-server test-server-guard);
 
+# Memcheck does not follow all instructions of the ciphers' assembly: it takes what they have written for undefined.
+$left_out{"t/$_.t"} = 1 for qw(tls tls-life tls-refused);
+
 # Servers that are asked once for each connection, and one that never answers.
 my $hosts = test_hosts();
 my $mute  = IO::Socket::INET->new( Listen => 100, LocalAddr => '127.0.0.1' ) or die "listen: $!\n";

@@ -203,6 +203,13 @@ sub arguments {
     );
     rubbish( sub { $zk->_check_hosts($_) }, undef, '', 'a:b:c', 'x:99999', 'x/y', [], "\x{263a}" );
     $zk->_check_hosts('127.0.0.1:1,[::1]:2/chroot');
+    rubbish(
+        sub { $zk->_check_tls( 'x:1', $_ ) },
+        map { { ca_file => $_ } } '',
+        '/no/such/file', [], "\x{263a}"
+    );
+    $zk->_check_tls( 'x:1', $_ ) for undef, 0;
+    ZooKeeper::XS::_has_tls();
 
     my %good = ( hosts => $arg{mute}, channel => ZooKeeper::Channel->new );
     my @bad  = (
