@@ -28,6 +28,7 @@ requires 'XSLoader';
 requires 'parent';
 
 recommends 'EV';
+recommends 'Log::Any';    # what handles say
 
 # One row for each dispatcher: the modules that its event loop takes. xt/meta.t asks for
 # a row for every ZooKeeper::Dispatcher::NAME.
@@ -56,6 +57,7 @@ on test => sub {
     requires 'Test::More' => '0.98';
     requires 'B';
     requires 'Cwd';
+    requires 'Digest::MD5';
     requires 'Digest::SHA';
     requires 'Encode';
     requires 'ExtUtils::MakeMaker' => '6.64';

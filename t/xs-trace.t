@@ -21,7 +21,8 @@ my $start = time;
 eval { $zk->_get('/traced') };
 my @lines = lines($file);
 is scalar @lines, 1, 'one line for a call that failed';
-like $lines[0], qr{\A$time ZooKeeper\[$$\] error \#\d+: get '/traced': connection loss \(-4\): 127[.]0[.]0[.]1:1: .*\n\z},
+like $lines[0],
+  qr{\A$time ZooKeeper\[$$\] error \#\d+: get '/traced': connection loss \(-4\): 127[.]0[.]0[.]1:1: .*\n\z},
   'with time, process, level, handle, call and code';
 my ( $year, $month, @rest ) = $lines[0] =~ /(\d+)/g;
 my $stamp = timegm( $year, $month, @rest[ 0 .. 3 ] );
