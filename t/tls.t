@@ -4,6 +4,7 @@ use warnings;
 use Test::More;
 use lib 't/lib';
 use Certificates;
+use FaultProxy;
 use TestZK;
 
 use ZooKeeper;
@@ -130,6 +131,26 @@ subtest 'who a client is by its certificate' => sub {
     ok !eval { $plain->get($node); 1 }, 'another';
     is $@->code, ZNOAUTH, 'may not';
     $secure->delete($node);
+};
+
+subtest 'connections that are lost and resumed' => sub {
+    my $proxy = FaultProxy->new( $server->secure_hosts );
+    my @states;
+    my $zk   = handle( hosts => $proxy->hosts, watcher => sub { push @states, $_[0]{state} } );
+    my $node = $zk->create( "$base/private", acl => ZOO_CREATOR_ALL_ACL, value => 'v' );
+    my $id   = $zk->client_id->{client_id};
+    my $next = sub {
+        wait_for { $zk->wait(0.05); @states && $states[-1] == ZOO_CONNECTED_STATE } 60, 'the connection';
+        @states = ();
+    };
+    $next->();
+    for my $time ( 1 .. 5 ) {
+        $proxy->harm( reset => 0 );
+        $next->();
+        is scalar $zk->get($node), 'v', "the client is who it was, the ${time}. time";
+    }
+    is $zk->client_id->{client_id}, $id, 'in the same session';
+    $zk->delete($node);
 };
 
 subtest 'the session moves from one connection to the next' => sub {
