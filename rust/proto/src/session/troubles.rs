@@ -42,3 +42,18 @@ impl Session {
         (!told.is_empty()).then(|| told.join("; "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_server_is_named_once_with_its_last_failure_and_the_latest_stay() {
+        let mut troubles = Troubles::default();
+        for (port, why) in [(1, "old"), (2, "b"), (1, "new"), (3, "c"), (4, "d")] {
+            troubles.add(HostPort { host: "h".into(), port }, why.to_owned());
+        }
+        let left: Vec<(u16, &str)> = troubles.0.iter().map(|(h, why)| (h.port, why.as_str())).collect();
+        assert_eq!(left, [(1, "new"), (3, "c"), (4, "d")]);
+    }
+}
