@@ -17,6 +17,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use zk_client::tls::{Options, Tls};
 use zk_client::{Delivery, Engine};
+use zk_proto::connect_string::ConnectString;
 use zk_proto::op::{Reply, Request};
 use zk_proto::{Code, EventType, KeeperState};
 use zk_testkit::{event_frame, reply_frame, Peer, Server};
@@ -201,4 +202,49 @@ fn a_caller_that_leads_needs_nobody_else() {
     let looks = start.elapsed().as_millis() as u64 / 5 * 4 + 200;
     let sleeps = common::sleeps_of_the_io_thread() - before;
     assert!(sleeps < looks.min(1_500), "{sleeps} wake-ups in 2,000 calls and {:?}", start.elapsed());
+}
+
+#[test]
+fn other_servers_are_asked_by_tls_too_whether_they_can_write() {
+    let (read_only, _server) = serve(Manner::AsItIs, |peer, _| {
+        peer.next_frame();
+        let mut answer = zk_testkit::handshake(30_000, 99);
+        *answer.last_mut().unwrap() = 1;
+        peer.send(&answer);
+        peer.serve(no_node);
+    });
+    // Plain bytes and no frame come first to the one that is asked; whatever else comes is turned away.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let writer = Front::start(&listener.local_addr().unwrap().to_string(), Manner::ByteByByte);
+    let (asked, questions) = channel();
+    std::thread::spawn(move || {
+        use std::io::{Read, Write};
+        let mut answers = [b"ro", b"rw"].into_iter().chain(std::iter::repeat(b"rw"));
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut first = [0; 4];
+            if stream.read_exact(&mut first).is_ok() && &first == b"isro" {
+                let _ = stream.write_all(answers.next().unwrap());
+                let _ = asked.send(());
+            }
+        }
+    });
+    let options = Options { ca_file: Some(file("certificate.pem")), ..Options::default() };
+    let tls = Tls::new(&options).unwrap();
+    let client = Client::with(&Engine::start().unwrap(), &read_only.hosts(), |settings| {
+        settings.session_timeout = Duration::from_secs(30);
+        settings.read_only = true;
+        settings.tls = Some(tls);
+    });
+    client.connected();
+    assert_eq!(client.handle.state(), KeeperState::CONNECTED_READ_ONLY);
+    let both = format!("{},{}", read_only.hosts(), writer.hosts());
+    client.handle.set_hosts(ConnectString::parse(both.as_bytes()).unwrap()).unwrap();
+    for _ in 0..2 {
+        questions.recv_timeout(LONG).expect("a question");
+    }
+    let give_up = Instant::now() + LONG;
+    while client.handle.state() == KeeperState::CONNECTED_READ_ONLY {
+        assert!(Instant::now() < give_up, "it has found one and does not go there");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }
