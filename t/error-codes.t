@@ -1,3 +1,4 @@
+# What servers answer is what the program is told, whether the number is known or not.
 use strict;
 use warnings;
 use Test::More;
@@ -56,8 +57,9 @@ my $fake = FakeZK->new(
         }
     }
 );
-my $zk = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe' );
-for my $code ( ( sort { $a <=> $b } values %name ), @unknown ) {
+my $zk     = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe' );
+my $demand = ZSESSIONCLOSEDREQUIRESASLAUTH;
+for my $code ( ( grep { $_ != $demand } sort { $a <=> $b } values %name ), @unknown ) {
     my $path = "/code$code";
     for my $call ( [ get => $path ], [ create => $path ], [ sync => $path ], [ get_children2 => $path ] ) {
         my ( $method, @args ) = @$call;
@@ -71,5 +73,11 @@ $zk->get( '/code-999', cb => sub { push @told, @_ } );
 soon_ok { 1 while $zk->dispatcher->dispatch_event; @told } 30, 'without waiting';
 is $told[0]->code, -999, 'too';
 like "$told[0]", qr/\AError getting data for node '\/code-999': unknown error at /, 'in words';
+
+# This one ends the session.
+my $error = eval { $zk->get("/code$demand"); 1 } ? 'none' : $@;
+is ref $error && $error->code, $demand, "$demand is kept";
+$error = eval { $zk->get('/code0'); 1 } ? 'none' : $@;
+is ref $error && $error->code, ZAUTHFAILED, 'the server would take nothing else';
 
 done_testing;
