@@ -41,8 +41,9 @@ sub every_call {
             }
           ]
           if $command->{watch};
-        push @calls, [ "$name, $_" => sub { $zk->$name( @args, $_ => 1 ) } ]
-          for keys %{ $command->{steps} // {} };
+        for my $steps ( sort keys %{ $command->{steps} // {} } ) {
+            push @calls, [ "$name, $steps" => sub { $zk->$name( @args, $steps => 1 ) } ];
+        }
     }
     return @calls, [ ensure_path => sub { $zk->ensure_path("$path/a/b") } ], [
         add_watch => sub {
