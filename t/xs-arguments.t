@@ -54,11 +54,12 @@ subtest 'numbers' => sub {
         [ *STDOUT,           q(version '*main::STDOUT' is not an integer) ],
         [ Text->new('five'), q(version 'five' is not an integer) ],
       );
-    bad( 'delete', [ '/x', [] ],             qr/\Aversion 'ARRAY\(0x\w+\)' is not an integer\z/ );
-    bad( 'delete', [ '/x', 'long' x 100 ],   qr/\Aversion '(?:long){15}\.\.\.' is not an integer\z/ );
-    bad( 'get',    [ '/x', 'me' ],           q(watcher 'me' is no number) );
-    bad( 'create', [ '/x', '', \@acl, 5 ],   'container goes with neither ephemeral nor sequential' );
-    bad( 'create', [ '/x', '', \@acl, 8 ],   'flags 8 are not known' );
+    bad( 'delete', [ '/x', [] ],            qr/\Aversion 'ARRAY\(0x\w+\)' is not an integer\z/ );
+    bad( 'delete', [ '/x', 'long' x 100 ],  qr/\Aversion '(?:long){15}\.\.\.' is not an integer\z/ );
+    bad( 'get',    [ '/x', 'me' ],          q(watcher 'me' is no number) );
+    bad( 'create', [ '/x', '', \@acl, 8 ],  'flags 8 are not known' );
+    bad( 'create', [ '/x', '', \@acl, $_ ], 'container goes with neither ephemeral nor sequential' )
+      for 5 .. 7;
     bad( 'create', [ '/x', '', \@acl, -1 ],  'flags -1 are not known' );
     bad( 'create', [ '/x', '', \@acl, 'e' ], q(flags 'e' is not an integer) );
     accepted( 'delete', '/x', $_ )
