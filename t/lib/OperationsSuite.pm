@@ -149,6 +149,9 @@ sub get_ephemerals {
       'a slash at the end';
     is scalar( my @all = $mine->get_ephemerals('/') ), 3, 'all: /';
     is scalar $mine->get_ephemerals('/'),              3, 'scalar context: how many';
+    is scalar $_, 3, 'without a beginning: all'
+      for scalar $mine->get_ephemerals, scalar $mine->get_ephemerals(undef),
+      scalar( () = $mine->get_ephemerals_f(undef)->get );
     is_deeply [ $mine->get_ephemerals("$path/zzz") ], [], 'none that begins like that';
     fails( sub { $mine->get_ephemerals('x') },
         ZBADARGUMENTS, "Error getting ephemerals below 'x': bad arguments" );

@@ -341,8 +341,11 @@ impl Reader {
         }
     }
 
-    /// The beginning of a path: it may end with a slash, or in the middle of a name.
+    /// The beginning of a path: it may end with a slash, or in the middle of a name. Without one: of all.
     fn prefix(&self, sv: Sv) -> Result<Raw, Thrown> {
+        if !sv.is_defined() {
+            return Ok(Raw::ROOT);
+        }
         let raw = self.text(sv, true)?;
         // SAFETY: just taken.
         match unsafe { raw.bytes() } {

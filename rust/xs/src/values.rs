@@ -15,6 +15,9 @@ impl Raw {
     /// No bytes.
     pub(crate) const EMPTY: Raw = Raw { start: std::ptr::NonNull::dangling().as_ptr(), len: 0 };
 
+    /// `/`
+    pub(crate) const ROOT: Raw = Raw { start: b"/".as_ptr(), len: 1 };
+
     fn of(bytes: &[u8]) -> Raw {
         Raw { start: bytes.as_ptr(), len: bytes.len() }
     }

@@ -162,7 +162,9 @@ impl Session {
         }
         let unknown = header.code == Code::UNIMPLEMENTED && is_of_later_servers(&pending.kind);
         let result = if header.code == Code::OK {
-            let kind = if pending.token.is_some() { pending.kind } else { ReplyKind::Nothing };
+            // What addWatch came to decides whether there is a watch, whoever waits for it.
+            let counts = pending.token.is_some() || pending.kind == ReplyKind::Outcome;
+            let kind = if counts { pending.kind } else { ReplyKind::Nothing };
             match Reply::decode(kind, body, self.chroot()) {
                 // addWatch has a code of its own in the body.
                 Ok(Reply::Outcome(code)) if code != Code::OK => Err(Failure::new(code)),
