@@ -16,22 +16,18 @@ our $VERSION = '0.2.0';
 #   watch       it can leave a watch, whose watcher is of this type
 #   watched     the node that it is about, where no argument says so
 my @COMMANDS = (
-    {
-        name       => 'create',
-        doing      => q(creating node '%s'),
-        positional => ['path'],
-        named      => [qw(acl buffer_length container ephemeral persistent sequential ttl value)],
-        takes      => [qw(path value acl_or_default flags ttl)],
-        steps      => { parents => 'create_below' },
-    },
-    {
-        name       => 'create2',
-        doing      => q(creating node '%s'),
-        positional => ['path'],
-        named      => [qw(acl buffer_length container ephemeral persistent sequential ttl value)],
-        takes      => [qw(path value acl_or_default flags ttl)],
-        steps      => { parents => 'create_below' },
-    },
+    (
+        map {
+            {
+                name       => $_,
+                doing      => q(creating node '%s'),
+                positional => ['path'],
+                named      => [qw(acl buffer_length container ephemeral persistent sequential ttl value)],
+                takes      => [qw(path value acl_or_default flags ttl)],
+                steps      => { parents => 'create_below' },
+            }
+        } qw(create create2)
+    ),
     {
         name       => 'delete',
         doing      => q(deleting node '%s'),

@@ -105,21 +105,22 @@ callback! {
         protect(perl, call);
         let hosts = settled(perl, perl.argument(call, 1));
         let (text, _) = values::text(perl, hosts, false);
-        let mut words = None;
-        let checked = guarded(|| {
-            // SAFETY: nothing of Perl has run since the bytes were taken.
-            words = ConnectString::parse(unsafe { text.bytes() }).err().map(|e| e.to_string());
-        });
-        let thrown = match (checked, &words) {
-            (Err(panicked), _) => Some(Thrown::panic(perl, panicked)),
-            (Ok(()), Some(words)) => Some(bad(perl, hosts, Code::BAD_ARGUMENTS.0, Some(words))),
-            (Ok(()), None) => None,
-        };
-        drop(words);
-        match thrown {
-            Some(thrown) => thrown.throw(perl),
-            None => perl.leave(call, 0),
+        // SAFETY: nothing of Perl has run since the bytes were taken.
+        let parse = || ConnectString::parse(unsafe { text.bytes() }).err().map(|e| e.to_string());
+        match checked(perl, hosts, parse) {
+            Ok(()) => perl.leave(call, 0),
+            Err(thrown) => thrown.throw(perl),
         }
+    }
+}
+
+/// What is wrong with an argument, if anything, is thrown about these hosts.
+pub(crate) fn checked(perl: Perl, hosts: Sv, check: impl FnOnce() -> Option<String>) -> Result<(), Thrown> {
+    let mut words = None;
+    match (guarded(|| words = check()), &words) {
+        (Err(panicked), _) => Err(Thrown::panic(perl, panicked)),
+        (Ok(()), Some(words)) => Err(bad(perl, hosts, Code::BAD_ARGUMENTS.0, Some(words))),
+        (Ok(()), None) => Ok(()),
     }
 }
 

@@ -2,8 +2,7 @@
 
 use crate::args::{protect, settled};
 use crate::boot::Sub;
-use crate::connect::{bad, kept};
-use crate::guard::guarded;
+use crate::connect::{checked, kept};
 use crate::handle::Attached;
 use crate::perl::{callback, Found, Key, Kind, Perl, Sv};
 use crate::thrown::Thrown;
@@ -13,7 +12,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use zk_client::tls::{Options, Tls, AVAILABLE};
-use zk_proto::Code;
 
 pub(crate) const SUBS: &[Sub] =
     &[(c"ZooKeeper::_check_tls", Some(check_tls)), (c"ZooKeeper::XS::_has_tls", Some(has_tls))];
@@ -89,18 +87,11 @@ callback! {
         protect(perl, call);
         let [hosts, option] = [1, 2].map(|index| settled(perl, perl.argument(call, index)));
         let secure = Secure::read(perl, option);
-        let mut words = None;
         // SAFETY: nothing of Perl has run since the option was read.
-        let checked = guarded(|| words = secure.and_then(|secure| unsafe { secure.settings() }.err()));
-        let thrown = match (checked, &words) {
-            (Err(panicked), _) => Some(Thrown::panic(perl, panicked)),
-            (Ok(()), Some(words)) => Some(bad(perl, hosts, Code::BAD_ARGUMENTS.0, Some(words))),
-            (Ok(()), None) => None,
-        };
-        drop(words);
-        match thrown {
-            Some(thrown) => thrown.throw(perl),
-            None => perl.leave(call, 0),
+        let look = || secure.and_then(|secure| unsafe { secure.settings() }.err());
+        match checked(perl, hosts, look) {
+            Ok(()) => perl.leave(call, 0),
+            Err(thrown) => thrown.throw(perl),
         }
     }
 }
