@@ -42,6 +42,10 @@ impl Session {
             Phase::Pausing { .. } => self.phase = Phase::Pausing { until: now },
             Phase::Established { .. } => self.start_move(now),
             Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Authenticating { .. } => {
+                if self.is_logging_in() {
+                    self.cut_off_since = (self.id != 0).then_some(self.last_read);
+                    // the server had granted it
+                }
                 self.actions.push_back(Action::Disconnect);
                 self.reset_stream();
                 self.phase = Phase::Pausing { until: now };
