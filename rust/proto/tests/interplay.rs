@@ -2,12 +2,19 @@
 
 use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
+use zk_proto::op::{AddWatchMode, Request, WatcherType};
 use zk_proto::sasl::Login;
-use zk_proto::session::Config;
-use zk_proto::KeeperState;
+use zk_proto::session::{Config, Sent};
+use zk_proto::{opcode, Code, KeeperState};
 use zk_testkit::{config, Pair};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
+const OUTCOME_OK: &[u8] = &[0; 4];
+
+/// What a get of a node without data is answered with.
+fn no_data() -> Vec<u8> {
+    [&[0xff; 4][..], &[0; 68]].concat()
+}
 
 fn with_login(hosts: &str) -> Config {
     let login = Login { username: "bob".to_owned(), password: "sesame".to_owned(), entropy: [3; 32] };
@@ -25,4 +32,73 @@ fn a_session_that_moves_amid_its_login_is_suspect_when_no_other_server_takes_it(
     assert!(!pair.session.is_suspect(pair.now));
     pair.advance(MS(2));
     assert_eq!(pair.session.state(), KeeperState::EXPIRED, "by the clock");
+}
+
+/// With a persistent watch on `/n` (watcher 1) and a get under way that leaves one (watcher 2).
+fn with_spared_watch() -> Pair {
+    let mut pair = Pair::connected();
+    pair.submit(&Request::AddWatch { path: b"/n", mode: AddWatchMode::Persistent }, Some(1));
+    pair.reply(1, 1, Code::OK, OUTCOME_OK);
+    pair.submit(&Request::GetData { path: b"/n", watch: true }, Some(2));
+    pair.reply(2, 1, Code::OK, &no_data());
+    pair.sent();
+    pair
+}
+
+#[test]
+fn watches_that_are_armed_again_on_the_same_connection_count_as_sent() {
+    let mut pair = with_spared_watch();
+    let before = pair.session.metrics();
+    assert_eq!((before.sent, before.received), (2, 2));
+    let kind = WatcherType::Persistent;
+    pair.submit(&Request::RemoveWatches { path: b"/n", kind, local: false }, Some(1));
+    pair.reply(3, 2, Code::OK, b"");
+    let frames = pair.sent();
+    assert_eq!(frames.last().unwrap().opcode, opcode::SET_WATCHES);
+    pair.reply(-8, 2, Code::OK, b"");
+    let after = pair.session.metrics();
+    assert_eq!((after.sent, after.received), (4, 4));
+}
+
+#[test]
+fn a_removal_that_needs_no_server_was_not_sent() {
+    let mut pair = Pair::new(config("a"));
+    pair.connect();
+    for watcher in [1, 2] {
+        pair.submit(&Request::GetData { path: b"/n", watch: true }, Some(watcher));
+        pair.reply(watcher as i32, 1, Code::OK, &no_data());
+    }
+    let request = Request::RemoveWatches { path: b"/n", kind: WatcherType::Data, local: false };
+    pair.session.submit(pair.now, &request, 101, Some(1), None).unwrap();
+    assert_eq!(pair.session.last_sent(), Sent::default());
+}
+
+#[test]
+fn watches_that_are_armed_again_fit_into_the_servers_limit() {
+    let path = format!("/{}", "n".repeat(400));
+    let path = path.as_bytes();
+    let limit = 1_000;
+    let mut pair = Pair::new(Config { jute_maxbuffer: limit, ..config("a") });
+    pair.connect();
+    pair.submit(&Request::AddWatch { path, mode: AddWatchMode::Persistent }, Some(1));
+    pair.reply(1, 1, Code::OK, OUTCOME_OK);
+    pair.submit(&Request::GetData { path, watch: true }, Some(2));
+    pair.reply(2, 1, Code::OK, &no_data());
+    pair.submit(&Request::GetChildren { path, watch: true }, Some(3));
+    pair.reply(3, 1, Code::OK, OUTCOME_OK);
+    pair.submit(&Request::Exists { path, watch: true }, Some(4));
+    pair.reply(4, 1, Code::NO_NODE, b"");
+    pair.sent();
+    let kind = WatcherType::Persistent;
+    pair.submit(&Request::RemoveWatches { path, kind, local: false }, Some(1));
+    pair.reply(5, 2, Code::OK, b"");
+    let armed: Vec<_> = pair.sent().into_iter().filter(|f| f.opcode == opcode::SET_WATCHES).collect();
+    assert!(!armed.is_empty());
+    for frame in &armed {
+        assert!(8 + frame.body.len() <= limit, "{} bytes", 8 + frame.body.len());
+    }
+    for _ in &armed {
+        pair.reply(-8, 2, Code::OK, b"");
+    }
+    assert_eq!(pair.session.state(), KeeperState::CONNECTED);
 }

@@ -76,14 +76,22 @@ impl Session {
             return;
         }
         let on_path = self.watches.on(path);
-        let mut batch = SetWatches::new(zxid);
         let full = self.config.servers.chroot.prefix(path);
+        let mut batches = vec![SetWatches::new(zxid)];
         for kind in kinds.iter().filter(|kind| on_path.iter().any(|(on, _)| on == *kind)) {
-            batch.add(*kind as usize, &full);
+            // A path may be so long that the server takes it once in a packet, but not twice.
+            if batches.last().is_some_and(|batch| batch.length_with(full.len()) > self.config.jute_maxbuffer)
+            {
+                batches.push(SetWatches::new(zxid));
+            }
+            if let Some(batch) = batches.last_mut() {
+                batch.add(*kind as usize, &full);
+            }
         }
-        if !batch.is_empty() {
+        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
             batch.encode(&mut self.out);
             self.replaying += 1;
+            self.counted.sent += 1;
         }
     }
 }

@@ -95,6 +95,7 @@ impl Session {
                         Some(Box::new(removal))
                     }
                     None => {
+                        self.sent.note_none();
                         self.outputs.push_back(Output::Completed { token, result: Ok(Reply::Nothing) });
                         return Ok(());
                     }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 /// How a request went to the server.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Sent {
-    /// Its number on its connection; `None` as long as it waits for one, or for room.
+    /// Its number on its connection; `None` as long as it waits for one, or for room, and if it needed no server.
     pub xid: Option<i32>,
     /// The length of its frame, without the four bytes that tell it.
     pub bytes: usize,
@@ -40,6 +40,11 @@ impl SentLog {
                 *number = xid;
             }
         }
+    }
+
+    /// A request was answered without a server.
+    pub(super) fn note_none(&mut self) {
+        self.last = Sent::default();
     }
 
     pub(super) fn forget(&mut self, token: u64) {
