@@ -497,7 +497,10 @@ impl Core {
                     }
                     Err(Trouble::System(Errno::AGAIN)) => return,
                     ended => {
-                        self.note_lost(ended.err().as_ref());
+                        // With TLS the end may come along with the answer that was the last to be wanted.
+                        if self.session.wants_bytes() {
+                            self.note_lost(ended.err().as_ref());
+                        }
                         self.session.handle_closed(now);
                         self.disconnect();
                         return;

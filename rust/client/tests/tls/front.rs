@@ -18,6 +18,9 @@ pub(crate) enum Manner {
     ByteByByte,
     /// And that the client has to change its own keys.
     NewKeys,
+    /// What comes after the first answer is kept back until the server closes, and then sent in one piece with the
+    /// word that nothing more will come.
+    LastWords,
 }
 
 pub(crate) struct Front {
@@ -80,15 +83,23 @@ fn relay(client: TcpStream, server: &str, config: Arc<ServerConfig>, manner: Man
     let other = tls.clone();
     thread::spawn(move || {
         let mut buffer = vec![0; 1 << 20];
+        let mut is_first = true;
         while let Ok(count @ 1..) = answers.read(&mut buffer) {
             let (tls, to) = &mut *other.lock().unwrap();
             if manner == Manner::NewKeys {
                 tls.refresh_traffic_keys().unwrap();
             }
             tls.writer().write_all(&buffer[..count]).unwrap();
+            if manner != Manner::LastWords || is_first {
+                send(tls, to, manner);
+            }
+            is_first = false;
+        }
+        let (tls, to) = &mut *other.lock().unwrap();
+        if manner == Manner::LastWords {
+            tls.send_close_notify();
             send(tls, to, manner);
         }
-        let (_, to) = &mut *other.lock().unwrap();
         let _ = to.shutdown(std::net::Shutdown::Both);
     });
     let mut buffer = vec![0; 64 << 10];
@@ -111,7 +122,9 @@ fn relay(client: TcpStream, server: &str, config: Arc<ServerConfig>, manner: Man
                     let _ = requests.shutdown(std::net::Shutdown::Both);
                     return;
                 }
-                send(tls, to, manner);
+                if manner != Manner::LastWords {
+                    send(tls, to, manner);
+                }
             }
             if requests.write_all(&plain).is_err() {
                 return;

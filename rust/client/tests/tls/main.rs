@@ -15,6 +15,7 @@ use std::path::Path;
 use std::sync::mpsc::channel;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
+use zk_client::log::Level;
 use zk_client::tls::{Options, Tls};
 use zk_client::{Delivery, Engine};
 use zk_proto::connect_string::ConnectString;
@@ -73,6 +74,20 @@ fn calls() {
     let closed = client.handle.close(LONG);
     client.handle.wait(closed).unwrap();
     assert!(front.said_goodbye(), "no close_notify");
+}
+
+#[test]
+fn a_server_that_says_goodbye_with_its_last_answer_is_no_connection_that_was_lost() {
+    let (front, _server) = serve(Manner::LastWords, |peer, _| {
+        peer.shake_hands(30_000, 7);
+        peer.serve(no_node);
+    });
+    let client = connect(&front.hosts());
+    client.connected();
+    client.queue.records().want(Some(Level::Warn));
+    let closed = client.handle.close(LONG);
+    client.handle.wait(closed).unwrap();
+    assert_eq!(client.queue.records().pop(), None);
 }
 
 #[test]
