@@ -48,7 +48,11 @@ fn play(mut input: Input<'_>) {
     assert_eq!(respond(&login, 1, challenge).as_ref(), Ok(&(token.clone(), expected.clone())));
     let other = respond(&login, 2, challenge).expect("a response as before");
     assert!(other.0 != token && other.1 != expected);
-    assert_eq!(expected.check(proof), Err(SaslError::Unproven));
+    // With nothing left to chance a fuzzer that looks into comparisons finds the right one. It proves nothing another
+    // time.
+    if expected.check(proof).is_ok() {
+        assert_eq!(other.1.check(proof), Err(SaslError::Unproven));
+    }
     assert_eq!(expected.check(&token), Err(SaslError::Unproven));
 }
 

@@ -82,6 +82,8 @@ impl Peer {
         }
         match (request.xid, request.opcode) {
             (-2, opcode::PING) => {}
+            // One-shot watches that relied on a persistent one are armed when that goes.
+            (-8, opcode::SET_WATCHES) if self.last_xid > 0 => {}
             (-8, opcode::SET_WATCHES | opcode::SET_WATCHES2) => {
                 assert_eq!(self.last_xid, 0, "a request goes before the watches");
             }

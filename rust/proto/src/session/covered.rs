@@ -5,7 +5,7 @@
 //! place of a child watch, which then is never told. So the server is not asked for a one-shot watch where a
 //! persistent one hears all that it would hear: this side fires both. Where that comes to an end, or a watch has
 //! been displaced, the one-shot watches are armed again with setWatches, from the zxid of the reply that said so: what
-//! changes later is told. (The server has two such tables, one for data and one for children.)
+//! changes later is told, also to a watch that was left in between and knows it. (The server has two such tables, one for data and one for children.)
 
 use super::Session;
 use crate::pending::{Pending, Removal, WatchRule, WatchWish};
@@ -53,7 +53,7 @@ impl Session {
     /// The persistent kinds that the server will have on a path when it gets the next request.
     fn coming(&self, path: &[u8]) -> Vec<WatchKind> {
         let mut kinds: Vec<_> = self.watches.on(path).into_iter().map(|(kind, _)| kind).collect();
-        for pending in self.pending.iter() {
+        for pending in self.pending.about_persistent() {
             match &pending.watch {
                 Some(wish) if *wish.path == *path && wish.rule == WatchRule::Persistent => {
                     kinds.push(WatchKind::Persistent);

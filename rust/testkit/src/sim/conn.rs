@@ -127,6 +127,8 @@ pub(super) struct Conn {
     /// What setWatches was to arm, and what it did; compared when the next frame comes.
     pub(super) to_arm: Option<WatchTable>,
     pub(super) armed: WatchTable,
+    /// Paths of watches that were armed again later.
+    pub(super) armed_again: BTreeSet<String>,
 }
 
 impl Conn {
@@ -165,6 +167,7 @@ impl Conn {
             auths_first: 0,
             to_arm: None,
             armed: Default::default(),
+            armed_again: BTreeSet::new(),
         }
     }
 

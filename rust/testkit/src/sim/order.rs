@@ -63,6 +63,7 @@ impl Sim {
                 // Persistent watches may have displaced others on their path, or covered them.
                 assert!(kinds[3..].iter().all(Vec::is_empty), "persistent watches armed in between");
                 self.counts.bump("one-shot watches armed again in between");
+                c.armed_again.extend(kinds.iter().flatten().cloned());
                 return;
             }
             let user = &self.users[c.user];
