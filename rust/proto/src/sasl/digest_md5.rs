@@ -11,7 +11,7 @@ use md5::{Digest, Md5};
 const DIGEST_URI: &str = "zookeeper/zk-sasl-md5";
 /// The realm that is picked from several: the one that servers have without a word about it.
 const REALM: &[u8] = b"zk-sasl-md5";
-/// RFC 2831, 2.1.1 and 2.1.2.
+/// RFC 2831, 2.1.1 to 2.1.3: what the server says is shorter than this, and what the client says, than that.
 const LONGEST_CHALLENGE: usize = 2_048;
 const LONGEST_RESPONSE: usize = 4_096;
 
@@ -25,6 +25,9 @@ impl Proof {
     /// # Errors
     /// It is not, and the server is not to be trusted.
     pub fn check(&self, token: &[u8]) -> Result<(), SaslError> {
+        if token.len() >= LONGEST_CHALLENGE {
+            return Err(SaslError::Unproven);
+        }
         let mut proofs = directives(token).map_err(|_| SaslError::Unproven)?;
         proofs.retain(|(name, _)| name == b"rspauth");
         match &proofs[..] {
@@ -376,6 +379,14 @@ mod tests {
             assert_eq!(proof.check(bad.as_bytes()), Err(SaslError::Unproven), "{bad}");
         }
         assert!(!format!("{proof:?}").contains("ea40"));
+    }
+
+    #[test]
+    fn a_proof_amid_more_than_the_standard_allows_is_none() {
+        let proof = Proof("ea40f60335c427b5527b84dbabcdfffd".to_owned());
+        let padded = |n: usize| format!("rspauth=ea40f60335c427b5527b84dbabcdfffd{}", ",".repeat(n));
+        assert_eq!(proof.check(padded(2_047 - 40).as_bytes()), Ok(()));
+        assert_eq!(proof.check(padded(2_048 - 40).as_bytes()), Err(SaslError::Unproven));
     }
 
     #[test]
