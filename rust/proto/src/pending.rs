@@ -65,6 +65,11 @@ pub(crate) struct Pending {
 }
 
 impl Pending {
+    fn is_about_persistent(&self) -> bool {
+        let adds = |wish: &WatchWish| matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive);
+        self.watch.as_ref().is_some_and(adds) || self.removal.as_ref().is_some_and(|r| r.takes_persistent())
+    }
+
     pub(crate) fn forget_watcher(&mut self, watcher: u64) {
         if self.watch.as_ref().is_some_and(|wish| wish.watcher == watcher) {
             self.watch = None;
@@ -79,12 +84,23 @@ pub(crate) struct PendingQueue {
     /// Not later than any deadline in the queue. It may be too early (the item it stems from has
     /// been answered since): then a timeout finds nothing and computes it anew.
     earliest: Option<Time>,
+    /// The last one that may leave a watch. Who looks for such ones for each request that comes would else pass
+    /// thousands in vain.
+    last_wish: Option<i32>,
+    /// The last one that is about persistent watches.
+    last_lasting: Option<i32>,
 }
 
 impl PendingQueue {
     pub(crate) fn push(&mut self, item: Pending) {
         if item.token.is_some() {
             self.earliest = Some(self.earliest.map_or(item.deadline, |t| t.min(item.deadline)));
+        }
+        if item.watch.is_some() {
+            self.last_wish = Some(item.xid);
+        }
+        if item.is_about_persistent() {
+            self.last_lasting = Some(item.xid);
         }
         self.items.push_back(item);
     }
@@ -103,13 +119,27 @@ impl PendingQueue {
         if self.items.is_empty() {
             self.earliest = None;
         }
+        self.gone(xid);
         item
+    }
+
+    fn gone(&mut self, xid: i32) {
+        self.last_wish.take_if(|last| *last == xid);
+        self.last_lasting.take_if(|last| *last == xid);
     }
 
     /// Takes one out of its turn.
     pub(crate) fn take(&mut self, xid: i32) -> Option<Pending> {
         let index = self.items.iter().position(|p| p.xid == xid)?;
-        self.items.remove(index)
+        let item = self.items.remove(index);
+        // Those before it may be such ones, too: they are looked for until all have gone.
+        let last = self.items.back().map(|p| p.xid);
+        for mark in [&mut self.last_wish, &mut self.last_lasting] {
+            if *mark == Some(xid) {
+                *mark = last;
+            }
+        }
+        item
     }
 
     /// Takes every token with whether the request may have been carried out, and leaves tombstones.
@@ -128,21 +158,25 @@ impl PendingQueue {
         local.filter_map(|p| Some((p.token.take()?, p.removal.take()?))).collect()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Pending> {
-        self.items.iter()
+    /// All, if there are some that are about persistent watches.
+    pub(crate) fn about_persistent(&self) -> impl Iterator<Item = &Pending> {
+        self.items.iter().take(all_or_none(self.last_lasting))
     }
 
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
-        self.items.iter_mut()
+    /// All, if there are some that may leave a watch.
+    pub(crate) fn wishing_mut(&mut self) -> impl Iterator<Item = &mut Pending> {
+        self.items.iter_mut().take(all_or_none(self.last_wish))
     }
 
     /// The watches that requests under way may leave.
     pub(crate) fn wishes(&self) -> impl Iterator<Item = &WatchWish> {
-        self.items.iter().filter_map(|p| p.watch.as_ref())
+        self.items.iter().take(all_or_none(self.last_wish)).filter_map(|p| p.watch.as_ref())
     }
 
     /// Forgets all: their connection is gone.
     pub(crate) fn clear(&mut self) {
+        self.last_wish = None;
+        self.last_lasting = None;
         self.earliest = None;
         self.items.clear();
     }
@@ -189,6 +223,10 @@ impl PendingQueue {
     pub(crate) fn next_deadline(&self) -> Option<Time> {
         self.earliest
     }
+}
+
+fn all_or_none(mark: Option<i32>) -> usize {
+    mark.map_or(0, |_| usize::MAX)
 }
 
 #[cfg(test)]
@@ -243,5 +281,36 @@ mod tests {
         assert!(!q.abandon(1));
         assert!(q.expire(Time::from_micros(50)).is_empty());
         assert_eq!(q.next_deadline(), None);
+    }
+
+    #[test]
+    fn those_that_leave_watches_are_found_as_long_as_there_are_any() {
+        let wishing = |xid, rule| Pending {
+            watch: Some(WatchWish { rule, path: Box::from(&b"/n"[..]), watcher: 1, spared: false }),
+            ..item(xid, 10)
+        };
+        let found = |q: &PendingQueue| (q.wishes().count(), q.about_persistent().count() > 0);
+        let mut q = PendingQueue::default();
+        q.push(wishing(1, WatchRule::Data));
+        q.push(item(2, 10));
+        assert_eq!(found(&q), (1, false));
+        q.push(wishing(3, WatchRule::Persistent));
+        q.push(wishing(4, WatchRule::Recursive));
+        assert_eq!(found(&q), (3, true));
+        q.take(4);
+        assert_eq!(found(&q), (2, true));
+        q.pop(1);
+        q.pop(2);
+        assert_eq!(found(&q), (1, true));
+        q.push(item(5, 10));
+        q.pop(3);
+        assert_eq!(found(&q), (0, false));
+        q.take(5);
+        q.push(wishing(6, WatchRule::Recursive));
+        q.take(6);
+        assert_eq!(found(&q), (0, false));
+        q.push(wishing(7, WatchRule::Recursive));
+        q.clear();
+        assert_eq!(found(&q), (0, false));
     }
 }

@@ -79,7 +79,7 @@ impl Session {
     fn drop_wishes(&mut self, removal: &Removal) {
         let state = self.state();
         let waiting = self.waiting.iter_mut().map(|w| &mut w.pending);
-        for pending in self.pending.iter_mut().chain(waiting) {
+        for pending in self.pending.wishing_mut().chain(waiting) {
             let Some(wish) =
                 pending.watch.take_if(|wish| *wish.path == *removal.path && removal.concerns_wish(wish))
             else {
@@ -114,7 +114,7 @@ impl Removal {
     }
 
     /// Whether a server that does as it is asked forgets persistent watches.
-    pub(super) fn takes_persistent(&self) -> bool {
+    pub(crate) fn takes_persistent(&self) -> bool {
         matches!(
             self.asked_for,
             WatcherType::Any | WatcherType::Persistent | WatcherType::PersistentRecursive
