@@ -430,6 +430,7 @@ impl Core {
         self.conn = None;
         while let Some(peer) = self.addresses.pop_front() {
             let key = self.next_key();
+            self.session.handle_next_address();
             self.note_connecting(peer);
             match Conn::open(self.engine.shared.poller(), key, peer) {
                 Ok(conn) => {

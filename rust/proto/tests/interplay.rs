@@ -102,3 +102,26 @@ fn watches_that_are_armed_again_fit_into_the_servers_limit() {
     }
     assert_eq!(pair.session.state(), KeeperState::CONNECTED);
 }
+
+#[test]
+fn a_second_address_is_connected_to_before_it_is_secured() {
+    let mut pair = Pair::new(config("a"));
+    pair.session.handle_timeout(pair.now);
+    pair.session.handle_securing();
+    assert_eq!(pair.session.state(), KeeperState::SSL_CONNECTING);
+    pair.session.handle_next_address();
+    assert_eq!(pair.session.state(), KeeperState::CONNECTING);
+}
+
+#[test]
+fn servers_that_are_not_in_the_list_any_more_are_no_reason_for_a_failure() {
+    let mut pair = Pair::new(config("a"));
+    pair.session.handle_timeout(pair.now);
+    pair.session.blame("refused");
+    pair.cut();
+    assert_eq!(pair.session.trouble().as_deref(), Some("a:2181: refused"));
+    pair.session.set_servers(pair.now, ConnectString::parse(b"a,b").unwrap()).unwrap();
+    assert_eq!(pair.session.trouble().as_deref(), Some("a:2181: refused"));
+    pair.session.set_servers(pair.now, ConnectString::parse(b"b").unwrap()).unwrap();
+    assert_eq!(pair.session.trouble(), None);
+}

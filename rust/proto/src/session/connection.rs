@@ -26,6 +26,13 @@ impl Session {
         }
     }
 
+    /// It could not be secured, and is tried with another address of the server.
+    pub fn handle_next_address(&mut self) {
+        if let Phase::Connecting { securing, .. } = &mut self.phase {
+            *securing = false;
+        }
+    }
+
     /// The connection that [`Action::Connect`] asked for is up.
     pub fn handle_connected(&mut self, now: Time) {
         let Phase::Connecting { deadline, .. } = self.phase else { return };

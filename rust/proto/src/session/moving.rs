@@ -35,6 +35,7 @@ impl Session {
         let in_use = !matches!(self.phase, Phase::Pausing { .. }) && self.moving.is_none();
         let current = if in_use { self.server.clone() } else { self.endpoints.peek().cloned() };
         let stays = self.endpoints.replace(&servers.hosts, current.as_ref(), in_use, &mut self.rng);
+        self.troubles.keep(&servers.hosts);
         self.config.servers = servers;
         self.notes.leave(Level::Info, || Note::Hosts(self.config.servers.to_string(), stays));
         match self.phase {

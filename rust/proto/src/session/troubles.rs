@@ -16,6 +16,11 @@ impl Troubles {
         self.0.clear();
     }
 
+    /// The servers are others from now on.
+    pub(super) fn keep(&mut self, servers: &[HostPort]) {
+        self.0.retain(|(server, _)| servers.contains(server));
+    }
+
     fn add(&mut self, server: HostPort, why: String) {
         self.0.retain(|(other, _)| *other != server);
         if self.0.len() == NAMED {
