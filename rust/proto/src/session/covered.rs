@@ -43,11 +43,24 @@ impl Session {
         }
     }
 
-    /// Persistent watches were taken off: others on the path may have relied on them.
+    /// Persistent watches were taken off (or an old server has said that it knows no such kind): others on the
+    /// path may have relied on them, or been displaced by them.
     pub(super) fn check_uncovered(&mut self, removal: &Removal, code: Code, zxid: i64) {
-        if matches!(code, Code::OK | Code::NO_WATCHER) && removal.takes_persistent() {
-            self.arm_again(&removal.path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+        let answered = matches!(code, Code::OK | Code::NO_WATCHER | Code::MARSHALLING_ERROR);
+        if !answered || !removal.takes_persistent() {
+            return;
         }
+        let mut staying: Vec<_> = self.watches.on(&removal.path).into_iter().map(|(kind, _)| kind).collect();
+        staying.retain(|kind| kind.stays());
+        self.arm_again(&removal.path, &staying, zxid);
+        let uncovered = [
+            (WatchKind::Data, WatchRule::Data),
+            (WatchKind::Exist, WatchRule::Exists),
+            (WatchKind::Child, WatchRule::Child),
+        ];
+        let uncovered: Vec<_> =
+            uncovered.into_iter().filter(|(_, rule)| !covers(&staying, *rule)).map(|(kind, _)| kind).collect();
+        self.arm_again(&removal.path, &uncovered, zxid);
     }
 
     /// The persistent kinds that the server will have on a path when it gets the next request.
@@ -70,7 +83,7 @@ impl Session {
         kinds
     }
 
-    /// Arms the one-shot watches of these kinds on a path.
+    /// Arms the watches of these kinds on a path.
     fn arm_again(&mut self, path: &[u8], kinds: &[WatchKind], zxid: i64) {
         if self.closing.is_some() || !self.is_established() {
             return;
@@ -98,9 +111,10 @@ impl Session {
 
 /// Whether one of these hears all that a one-shot watch would.
 fn covers(kinds: &[WatchKind], rule: WatchRule) -> bool {
-    kinds.iter().any(|kind| match kind {
-        WatchKind::Persistent => true,
-        WatchKind::Recursive => rule != WatchRule::Child,
-        WatchKind::Data | WatchKind::Exist | WatchKind::Child => false,
-    })
+    let has = |kind: WatchKind| kinds.contains(&kind);
+    match rule {
+        // Of a plain one that was displaced by a recursive one no server reports children.
+        WatchRule::Child => has(WatchKind::Persistent) && !has(WatchKind::Recursive),
+        _ => has(WatchKind::Persistent) || has(WatchKind::Recursive),
+    }
 }
