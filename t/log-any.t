@@ -333,4 +333,24 @@ subtest 'loaded after ZooKeeper' => sub {
     like said_by("$code $USE our \$kept = \$zk;"), qr/granted/, 'one that lives until the end does no harm';
 };
 
+subtest 'an adapter that is set while nothing happens' => sub {
+    plan skip_all => 'needs AnyEvent (package libanyevent-perl)' if !eval { require AnyEvent };
+    my $zk = handle( dispatcher => 'AnyEvent' );
+    $zk->wait_connected(30);
+    my $idle  = AE::cv();
+    my $later = AE::timer( 0.3, 0, sub { $idle->send } );
+    $idle->recv;
+    my $log = LogLines->new;
+    $server->lose_connection($zk);
+    my $heard = AE::cv();
+    my $look  = AE::timer(
+        0.05, 0.05,
+        sub {
+            $heard->send(1) if grep { /lost/ } $log->plain;
+        }
+    );
+    my $late = AE::timer( 30, 0, sub { $heard->send(0) } );
+    ok $heard->recv, 'hears of the next thing that does' or diag explain [ $log->plain ];
+};
+
 done_testing;

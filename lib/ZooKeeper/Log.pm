@@ -12,6 +12,10 @@ our $VERSION = '0.2.0';
 my @LEVELS = qw(error warning info debug trace);
 my @IS     = map { "is_$_" } @LEVELS;
 
+# Messages up to this level are rare, and always made: the log may begin to want them while nothing but they would let
+# the program look here.
+my $RARE = 3;
+
 # The log is at work: what it does in its turn is told when it has come back.
 our $is_busy;
 
@@ -49,13 +53,18 @@ sub _tell {
 sub _write {
     my ( $log, $level, @message ) = @_;
     return if !$log;
-    my $method = $LEVELS[ $level - 1 ];
-    eval { $log->$method(@message); $complaint = ''; 1 } or _complain($@);
+    my ( $is, $method ) = ( $IS[ $level - 1 ], $LEVELS[ $level - 1 ] );
+    eval {
+        if ( $log->$is ) {
+            $log->$method(@message);
+            $complaint = '';
+        }
+        1;
+    } or _complain($@);
     return;
 }
 
 # Once, and not for each message.
-
 sub _complain {
     my ($why) = @_;
     return if $why eq $complaint;
@@ -74,11 +83,11 @@ sub _logger {
 
 sub _wanted {
     my ($log) = @_;
-    for my $level ( reverse 1 .. @IS ) {
+    for my $level ( reverse $RARE + 1 .. @IS ) {
         my $is = $IS[ $level - 1 ];
         return $level if $log->$is;
     }
-    return 0;
+    return $RARE;
 }
 
 1;
