@@ -201,7 +201,8 @@ sub _open {
               qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock sasl tls),
         }
     );
-    my $authentication = $self->authentication or return;
+    my $authentication = $self->authentication;
+    return if !$authentication || !@$authentication;
     my ($error) = $self->_try( add_auth => @$authentication );
 
   # A session that is to be resumed may have turned out to be over by now. As ever, that is for the next call.

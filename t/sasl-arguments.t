@@ -71,7 +71,7 @@ subtest 'what is no key has no effect, and a warning' => sub {
     local $SIG{__WARN__} = sub { push @warnings, @_ };
     is died( sasl => { %login, realm => 'x' } ), 'lived', 'taken';
     is @warnings,                                1,       'one warning';
-    like $warnings[0], qr/\Anew: sasl: unknown key 'realm' has no effect at /, 'message';
+    like $warnings[0], qr/\Anew: unknown argument 'realm' of sasl has no effect at /, 'message';
 };
 
 subtest 'values that are not plain strings' => sub {

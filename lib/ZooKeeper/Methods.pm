@@ -136,6 +136,7 @@ sub _ask {
 sub _add_watch {
     my ( $self, $arg, @told ) = @_;
     my $command = ZooKeeper::Commands::composite('add_watch');
+    defined $arg->{watcher} or ZooKeeper::Error::_croak('add_watch: watcher is required');
     is_callable( $arg->{watcher} )
       or ZooKeeper::Error::_croak('add_watch: the watcher must be a code reference');
     my $watcher = $self->_dispatcher_for('add_watch')->create_watcher(

@@ -139,7 +139,7 @@ sub _sasl {
 
     # Java's server breaks over it, and drops every connection without an answer.
     length $login{username} or $refused->('username is empty');
-    ZooKeeper::Error::_warn("$what: unknown key '$_' has no effect") for sort keys %given;
+    ZooKeeper::Error::_warn("new: unknown argument '$_' of sasl has no effect") for sort keys %given;
     return \%login;
 }
 

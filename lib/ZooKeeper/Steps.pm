@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use Scalar::Util         qw(blessed weaken);
-use ZooKeeper::Constants qw(ZINVALIDSTATE ZNODEEXISTS ZNONODE);
+use ZooKeeper::Constants qw(ZINVALIDSTATE ZNOAUTH ZNODEEXISTS ZNONODE ZNOTREADONLY);
 use ZooKeeper::Error;
 
 our $VERSION = '0.2.0';
@@ -91,22 +91,36 @@ sub _died {
 # Creates a node and those above it that are missing. Leniently: it may be there already.
 sub _create_path {
     my ( $command, $arg, $leniently ) = @_;
-    my $path  = $arg->{path};
-    my %above = map { $_ => $arg->{$_} } grep { defined $arg->{$_} } qw(acl request_timeout);
-    my %own   = map { $_ => $arg->{$_} } grep { $_ ne 'path' } keys %$arg;
+    my $path   = $arg->{path};
+    my %above  = map { $_ => $arg->{$_} } grep { defined $arg->{$_} } qw(acl request_timeout);
+    my %own    = map { $_ => $arg->{$_} } grep { $_ ne 'path' } keys %$arg;
+    my %asking = map { $_ => $arg->{$_} } grep { defined $arg->{$_} } 'request_timeout';
 
     # From the node upwards, not down: who may create below a node need not have a right to anything above.
     my @created  = $path;
     my @todo     = $path;
     my $attempts = 100 + ( $path // '' ) =~ tr{/}{};    # for somebody may take away again what is made here
+    my $refused;
     return sub {
         my ( $error, @made ) = @_;
-        if (@_) {
-            my $code = blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
+        if ($refused) {                                 # is it there?
+            die $refused if !$made[0];
+            undef $refused;
+            pop @todo;
+        }
+        elsif (@_) {
+            my $code         = blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : 0;
+            my $may_be_there = $leniently || @todo > 1;
+
+            # Servers look at permissions before they look for the node.
+            if ( $may_be_there && ( $code == ZNOAUTH || $code == ZNOTREADONLY ) ) {
+                $refused = $error;
+                return ( exists => $todo[-1], %asking );
+            }
             if ( $code == ZNONODE && $attempts-- > 0 && $todo[-1] =~ m{\A(/.+)/[^/]*\z}s ) {
                 push @todo, $1;
             }
-            elsif ( defined $error && !( $code == ZNODEEXISTS && ( $leniently || @todo > 1 ) ) ) {
+            elsif ( defined $error && !( $code == ZNODEEXISTS && $may_be_there ) ) {
                 die $error;
             }
             else {

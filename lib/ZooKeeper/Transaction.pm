@@ -69,7 +69,7 @@ The operations so far: an array ref. What is in it is the compiled part's affair
     my $next = $transaction->create( '/x', value => 'data', acl => $acl, ephemeral => 1, sequential => 1 );
 
 Without C<acl> the node gets the handle's L<default_acl|ZooKeeper/default_acl>. C<container>
-and C<ttl> are those of L<ZooKeeper/create>.
+and C<ttl> are those of L<ZooKeeper/create>; there is no C<parents>.
 
 =head2 create2
 

@@ -70,6 +70,27 @@ sub _zoo_cfg {
     return join '', map { "$_=$config{$_}\n" } grep { defined $config{$_} } sort keys %config;
 }
 
+# Dies of arguments that no server could be started with.
+sub check {
+    my ($test) = @_;
+    my %type = ( config => 'HASH', java_opts => 'ARRAY', tls => 'HASH' );
+    for my $name ( grep { $test->{$_} } sort keys %type ) {
+        my $words = $type{$name} eq 'HASH' ? 'a hash' : 'an array';
+        Carp::croak "$name must be $words ref" if ref $test->{$name} ne $type{$name};
+    }
+    my $tls   = $test->{tls} or return;
+    my %known = map { $_ => 1 } qw(client_auth key_store password protocols trust_store);
+    for my $name ( grep { !$known{$_} } sort keys %$tls ) {
+        Carp::croak "unknown argument of tls: $name";
+    }
+    for my $name (qw(key_store trust_store)) {
+        Carp::croak "tls: $name is required" if !defined $tls->{$name};
+        Carp::croak "tls: there is no file $tls->{$name} that can be read ($name): $!" if !-r $tls->{$name};
+    }
+    Carp::croak 'tls: password is required' if !defined $tls->{password};
+    return;
+}
+
 # TLS is a matter of the other one of the server's two ways to listen.
 sub _tls {
     my ( $port, $tls ) = @_;
