@@ -411,6 +411,26 @@ subtest 'functions that leave loops' => sub {
     is_deeply \@got, [ 'HASH', 'end', 'HASH', 'end' ], 'not those of the program';
 };
 
+subtest 'functions that end the program' => sub {
+    for my $which (qw(start end)) {
+        my ( $pid, $output ) = child_program( <<'PROGRAM', $server->hosts, $which );
+use ZooKeeper;
+my ( $hosts, $which ) = @ARGV;
+my $zk = ZooKeeper->new( hosts => $hosts, dispatcher => 'Pipe', tracer => { $which => sub { exit 3 } } );
+$zk->exists('/');
+print "still there\n";
+PROGRAM
+        my $said = join '', <$output>;
+        close $output;
+        is $? >> 8, 3,  "$which: with its own status";
+        is $said,   '', 'at once';
+    }
+    my $zk = handle( tracer => { start => sub { $? = 1 }, end => sub { $? = 2 } } );
+    local $? = 7;
+    $zk->exists('/');
+    is $?, 7, 'a program that goes on has its $? as it was';
+};
+
 subtest 'a signal handler that dies' => sub {
     my $spans = Spans->new;
     my $fake  = fake( sub { $_[1] =~ /mute/ } );

@@ -31,8 +31,10 @@ sub _attend {
     my ($channel) = @_;
     return if $is_busy || !blessed $channel || !$channel->can('_log_level');
     local $is_busy = 1;
-    local ( $@, $!, $?, $SIG{__DIE__} );
+    my $status = $?;    # a local one would hide what the log exits with
+    local ( $@, $!, $SIG{__DIE__} );
     eval { _tell( scalar _logger(), $channel ); 1 } or _complain($@);
+    $? = $status;
     return;
 }
 

@@ -119,12 +119,14 @@ sub _end {
 sub _call {
     my ( $span, $which ) = @_;
     my $function = $span->[TRACER]{$which} // return;
-    local ( $@, $!, $?, $SIG{__DIE__} );
-    for my $once (1) {    # where a stray "last" ends
+    my $status   = $?;                                  # a local one would hide what the function exits with
+    local ( $@, $!, $SIG{__DIE__} );
+    for my $once (1) {                                  # where a stray "last" ends
         next if eval { $function->( $span->[FACTS] ); 1 };
         my $why = $@;
         eval { warn "ZooKeeper: the tracer's $which died: $why" };    # warnings may be fatal
     }
+    $? = $status;
     return;
 }
 
