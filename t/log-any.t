@@ -238,6 +238,30 @@ subtest 'a log that uses the handle' => sub {
     undef $zk;
 };
 
+subtest 'a log that lets go of the channel' => sub {
+    my %own = ( channel => ZooKeeper::Channel->new );
+    $own{channel}->send( ['item'] );
+    my $log = LogLines->new( level => 'info', asked => sub { delete $own{channel} } );
+    is_deeply $own{channel}->recv, ['item'], 'it still gives what is in it';
+    is $own{channel}, undef, 'for the last time';
+};
+
+subtest 'a log that ends the program' => sub {
+    my ( $pid, $output ) = child_program( <<'PROGRAM', $server->hosts );
+use Log::Any::Adapter;
+use LogLines;
+use ZooKeeper;
+my $log = LogLines->new( level => 'trace', told => sub { exit 3 } );
+my $zk  = ZooKeeper->new( hosts => shift, dispatcher => 'Pipe' );
+$zk->exists('/');
+print "still there\n";
+PROGRAM
+    my $said = join '', <$output>;
+    close $output;
+    is $? >> 8, 3,  'with its own status';
+    is $said,   '', 'at once';
+};
+
 subtest 'an adapter that is set when the handle is there' => sub {
     my $zk = handle();
     $zk->exists('/');

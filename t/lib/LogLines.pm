@@ -6,7 +6,8 @@ use warnings;
 BEGIN { require Log::Any::Adapter; require Log::Any::Adapter::Util }
 
 # What the program's log gets, while the object lives: through an adapter of Log::Any's that keeps messages as hash
-# refs of category, level, text and about. Options: level, the least one that is wanted (all); told, called with each.
+# refs of category, level, text and about. Options: level, the least one that is wanted (all); told, called with each;
+# asked, called when the level is asked for.
 sub new {
     my ( $class, %arg ) = @_;
     my $to = { messages => [], %arg };
@@ -66,7 +67,11 @@ sub structured {
 for my $name ( Log::Any::Adapter::Util::detection_methods() ) {
     my $level = Log::Any::Adapter::Util::numeric_level( $name =~ s/\Ais_//r );
     no strict 'refs';
-    *$name = sub { return $level <= $_[0]{least} };
+    *$name = sub {
+        my ($self) = @_;
+        $self->{to}{asked}->() if $self->{to}{asked};
+        return $level <= $self->{least};
+    };
 }
 
 1;

@@ -380,6 +380,7 @@ callback! {
         let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
         let mut item = if ran == 0 || ran < limit { channel.take() } else { None };
         if logging::is_due(channel) {
+            keep(perl, call);
             // What has led to it is told first; and nothing is in our hands while the program's log is at work.
             if let Some(item) = item.take() {
                 channel.put_back(item);
@@ -408,11 +409,16 @@ callback! {
     }
 }
 
-/// Deals with completions. The object is kept alive: a callback may let go of it.
-fn run(perl: Perl, call: Call, channel: &Channel, limit: usize) -> usize {
+/// Keeps the object alive: Perl code is about to run that may let go of it.
+fn keep(perl: Perl, call: Call) {
     if let Some(object) = perl.argument(call, 0).referent() {
         object.retain().mortal(perl);
     }
+}
+
+/// Deals with completions.
+fn run(perl: Perl, call: Call, channel: &Channel, limit: usize) -> usize {
+    keep(perl, call);
     match posted::run(perl, channel, limit) {
         Ok(ran) => ran,
         Err(panicked) => Thrown::panic(perl, panicked).throw(perl),
