@@ -190,6 +190,16 @@ subtest 'what an argument runs may do anything to the others' => sub {
     accepted( 'get', '/still/there' );
 };
 
+subtest 'a switch that runs something is asked before the others are looked at' => sub {
+    for my $path ( map { "/$_" x 300 } 1, 2 ) {
+        my @args;
+        my $act = sub { $args[0] = 'changed'; $args[0] .= 'x' x 1_000; 1 };
+        @args = ( $path . '', undef, undef, $path =~ /1/ ? Switch->new($act) : Other->new($act) );
+        ok !eval { $zk->_remove_watches(@args); 1 }, 'refused';
+        like $@->path, qr/\Achangedx+\z/, 'for what the path is then';
+    }
+};
+
 subtest 'scalars of the caller stay as they are' => sub {
     my $utf8   = latin1_as_utf8("/caf\xe9");
     my $data   = latin1_as_utf8("\xe9");
@@ -280,6 +290,14 @@ use overload '""' => sub { $_[0]{code}->() }, fallback => 1;
 sub new { my ( $class, $code ) = @_; return bless { code => $code }, $class }
 
 package Mute;
+
+package Switch;
+use overload bool => sub { $_[0][0]->() };
+sub new { my ( $class, $code ) = @_; return bless [$code], $class }
+
+package Other;
+use overload nomethod => sub { $_[0]->() };
+sub new { my ( $class, $code ) = @_; return bless $code, $class }
 use overload '==' => sub { 1 };
 
 package Counted;

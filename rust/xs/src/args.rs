@@ -184,6 +184,9 @@ impl Reader {
             } else {
                 *slot = self.settle(get(index));
             }
+            if *arg == Arg::Switch {
+                *slot = self.perl.boolean(slot.is_true(self.perl)); // which runs what an object overloads
+            }
             if matches!(arg, Arg::Path | Arg::Prefix) {
                 self.path = *slot;
             }

@@ -43,7 +43,7 @@ impl Sv {
         let Some(referent) = self.referent().filter(|r| r.is_object()) else {
             return false;
         };
-        [c"(\"\"", c"(0+", c"(bool"].into_iter().any(|name| {
+        [c"(\"\"", c"(0+", c"(bool", c"(nomethod"].into_iter().any(|name| {
             // SAFETY: an object's body begins with its stash; the lookup creates nothing.
             unsafe {
                 let stash = thx::SvSTASH(perl.raw(), referent.raw());
