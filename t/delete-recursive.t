@@ -95,6 +95,9 @@ subtest 'what can not be' => sub {
             is code_of( sub { $delete->( $path, recursive => 1 ) } ), ZBADARGUMENTS, "$form: a wrong path";
             like "$@", qr{\AError deleting node '.*': bad arguments: }s, 'is said of the call';
         }
+        ok !eval { $delete->( [], recursive => 1 ); 1 }, "$form: a path that is a reference";
+        like $@, qr/\Adelete: path must be a string, not a reference at \Q${\ __FILE__}\E line/,
+          'is said of the call, too';
         my $top = tree('x');
         for my $version ( 'x', '1.5', 1 << 31 ) {
             is code_of( sub { $delete->( $top, recursive => 1, version => $version ) } ), ZBADARGUMENTS,

@@ -224,7 +224,8 @@ sub _code {
 # An error of a question, as one of the call.
 sub _own {
     my ($error) = @_;
-    return $error if !blessed $error || !$error->isa('ZooKeeper::Error');
+    return $error =~ s/\Aget_children:/delete:/r if !ref $error;
+    return $error                                if !blessed $error || !$error->isa('ZooKeeper::Error');
     my ( $theirs, $ours ) = map { ZooKeeper::Commands::doing( $_, $error->path ) } $error->op, 'delete';
     my $message = $error->message =~ s/\AError \Q$theirs\E:/Error $ours:/r;
     local $@ = '';    # what happens to be there is no previous exception
