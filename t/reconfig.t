@@ -135,8 +135,10 @@ subtest 'arguments that no server would make sense of' => sub {
             like $@, qr/\AError changing the configuration: bad arguments: \Q$words\E at /, 'and says which';
         }
     }
-    ok !eval { $silent->reconfig( joining => {} ); 1 }, 'a hash ref is of the wrong type';
-    like $@, qr/\Areconfig: joining must be a string or an array ref of strings at /, 'and it says so';
+    for my $joining ( {}, [ [] ], [ $line, undef ] ) {
+        ok !eval { $silent->reconfig( joining => $joining ); 1 }, 'what is no string is of the wrong type';
+        like $@, qr/\Areconfig: joining must be a string or an array ref of strings at /, 'and it says so';
+    }
     is_deeply members( ( config() )[0] ), \%three, 'nothing was changed';
 };
 

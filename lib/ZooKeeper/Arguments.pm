@@ -25,7 +25,7 @@ my %MADE = (
     (
         map {
             my $name = $_;
-            $name => sub { _joined( $_[0]{$name} ) }
+            $name => sub { _joined( $name, $_[0]{$name} ) }
         } qw(joining leaving members)
     ),
 );
@@ -76,8 +76,12 @@ sub _watcher_id {
 
 # Servers may be given as a list.
 sub _joined {
-    my ($servers) = @_;
-    return ref $servers eq 'ARRAY' ? join ',', @$servers : $servers;
+    my ( $name, $servers ) = @_;
+    return $servers if ref $servers ne 'ARRAY';
+    my @each = @$servers;
+    grep { !defined || ref && !( blessed $_ && overload::Method( $_, '""' ) ) } @each
+      and ZooKeeper::Error::_croak("reconfig: $name must be a string or an array ref of strings");
+    return join ',', @each;
 }
 
 sub is_callable {
