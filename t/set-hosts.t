@@ -142,13 +142,12 @@ subtest 'reopen uses the new list' => sub {
 
 subtest 'without a session' => sub {
     my $zk = connected_to(0);
-    is in_child(
-        sub {
-            eval { $zk->set_hosts( $host[1] ); 1 } ? 'worked' : 0 + $@;
-        }
-      ),
-      ZINVALIDSTATE,
-      'in a forked child';
+    my ( $code, $said ) = in_child {
+        eval { $zk->set_hosts( $host[1] ); 1 } ? 'worked' : ( 0 + $@, "$@" );
+    };
+    is $code, ZINVALIDSTATE, 'in a forked child';
+    like $said, qr/\AError setting hosts to '\Q$host[1]\E': invalid zhandle state: this handle belongs/,
+      'which says what is refused, and why';
     $zk->close;
     ok !eval { $zk->set_hosts( $host[1] ); 1 }, 'after close';
     is 0 + $@,     ZINVALIDSTATE, 'it is refused';

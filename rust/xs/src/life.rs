@@ -71,7 +71,7 @@ fn take_hosts(perl: Perl, call: Call) -> Result<(), Thrown> {
     // Reading the argument may run Perl code: the client is looked for behind that.
     protect(perl, call);
     let sv = settled(perl, perl.argument(call, 1));
-    let client = Client::of(perl, call, OP)?;
+    let client = Client::of(perl, call, OP).map_err(|thrown| thrown.about(perl, sv))?;
     let (hosts, is_text) = values::text(perl, sv, client.utf8);
     let mut failure = None;
     let done = guarded(|| {
