@@ -165,6 +165,21 @@ subtest 'batches that fit jute_maxbuffer' => sub {
     gone( "$chroot/t", 'a long chroot' );
 };
 
+subtest 'a path of characters above 255, names of bytes below it' => sub {
+    my ( $smile, $bytes ) = ( "\x{263a}", "\xe2\x98\xba" );
+    for my $form ( 'delete', 'delete_f' ) {
+        my $path = $zk->create( "$base/$smile", parents => 1 );
+        is $path, "$base/$bytes", 'without utf8 they come back as bytes';
+        create_children( $zk, $path, map { $_, "$_/$bytes" } $bytes, 'x' );
+        my $result = $zk->$form( "$base/$smile", recursive => 1 );
+        $result->get if $form ne 'delete';
+        gone( $path, $form );
+    }
+    ok !eval { $zk->delete( "$base/$smile", recursive => 1 ); 1 }, 'when it is no more';
+    is $@->path, "$base/$smile", 'the error has the path as it was given';
+    like $@, qr/\AError deleting node '\Q$base\E\/$smile': no node at /, 'and so do its words';
+};
+
 subtest 'several processes delete the same tree at once' => sub {
     for my $round ( 1 .. 5 ) {
         my $top = tree(

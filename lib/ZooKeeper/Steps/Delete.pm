@@ -34,13 +34,18 @@ sub steps {
     !defined $version || is_int32($version)
       or ZooKeeper::Error::_raise( 'delete', $arg->{path}, ZBADARGUMENTS,
         "version '$version' is not an integer" );
+    my $top = $arg->{path};
+
+    # Names come as bytes then, and would not go with characters.
+    utf8::encode($top) if defined $top && !ref $top && !$handle->utf8 && $top =~ /[^\x{0}-\x{FF}]/;
     my $self = bless {
-        top       => $arg->{path},
+        given     => $arg->{path},
+        top       => $top,
         version   => $arg->{version},
         pairs     => [ map { $_ => $arg->{$_} } grep { defined $arg->{$_} } 'request_timeout' ],
         room      => $handle->jute_maxbuffer / 2,
         overhead  => $OVERHEAD + length $handle->hosts,    # for the chroot is in there
-        unlisted  => [ $arg->{path} ],
+        unlisted  => [$top],
         doomed    => [],
         is_doomed => {},
         list_size => 1,
@@ -80,7 +85,7 @@ sub _list {
             my ( $self, $error, @names ) = @_;    # not the one outside, which holds this function
             my $code = _code($error);
             if ( defined $error && !( $code == ZNONODE && $self->{is_doomed}{ $paths[0] } ) ) {
-                die _own($error);
+                die $self->_own($error);
             }
             $self->_listed( $paths[0], $code, @names );
         };
@@ -223,18 +228,26 @@ sub _code {
 
 # An error of a question, as one of the call.
 sub _own {
-    my ($error) = @_;
+    my ( $self, $error ) = @_;
     return $error =~ s/\Aget_children:/delete:/r if !ref $error;
     return $error                                if !blessed $error || !$error->isa('ZooKeeper::Error');
-    my ( $theirs, $ours ) = map { ZooKeeper::Commands::doing( $_, $error->path ) } $error->op, 'delete';
+    my $path    = $self->_as_given( $error->path );
+    my $theirs  = ZooKeeper::Commands::doing( $error->op, $error->path );
+    my $ours    = ZooKeeper::Commands::doing( 'delete',   $path );
     my $message = $error->message =~ s/\AError \Q$theirs\E:/Error $ours:/r;
     local $@ = '';    # what happens to be there is no previous exception
-    return ZooKeeper::Error->new( %$error, message => $message, op => 'delete' );
+    return ZooKeeper::Error->new( %$error, message => $message, op => 'delete', path => $path );
 }
 
 sub _fail {
-    my ( undef, $path, @why ) = @_;
-    return ZooKeeper::Error::_raise( 'delete', $path, @why );
+    my ( $self, $path, @why ) = @_;
+    return ZooKeeper::Error::_raise( 'delete', $self->_as_given($path), @why );
+}
+
+# A path for an error: the node's own as the program has it.
+sub _as_given {
+    my ( $self, $path ) = @_;
+    return defined $path && $path eq ( $self->{top} // '' ) ? $self->{given} : $path;
 }
 
 1;
