@@ -153,7 +153,7 @@ sub BUILD {
 
 sub DEMOLISH {
     my ( $self, $in_global_destruction ) = @_;
-    return if $in_global_destruction || !$self->dispatcher;
+    return if $in_global_destruction || !blessed $self->dispatcher;    # a subclass's may still be a name
     $self->_part;
     $self->_drop_watchers;
     return;

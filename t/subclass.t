@@ -25,6 +25,12 @@ use ZooKeeper::Constants;
     extends 'ZooKeeper';
     has '+hosts' => ( default => sub { '127.0.0.1:0' } );
 
+    package With::Bad::Tracer;
+    use Moo;
+    extends 'ZooKeeper';
+    has '+dispatcher' => ( default => sub { 'Pipe' } );
+    has '+tracer'     => ( default => sub { 'none' } );
+
     package With::Modifiers;
     use Moo;
     extends 'ZooKeeper';
@@ -59,6 +65,14 @@ subtest 'a subclass may know the hosts itself' => sub {
     is $@->code, ZBADARGUMENTS, 'are refused as if they had been given';
     ok !eval { With::Modifiers->new; 1 }, 'no hosts at all';
     like $@, qr/hosts/, 'is an error of course';
+};
+
+subtest 'an object that did not come to be goes in silence' => sub {
+    my @warnings;
+    local $SIG{__WARN__} = sub { push @warnings, @_ };
+    ok !eval { With::Bad::Tracer->new( hosts => '127.0.0.1:1' ); 1 }, 'a default that can not be';
+    like $@, qr/\Anew: tracer must be a hash ref/, 'what is wrong';
+    is_deeply \@warnings, [], 'nothing else is said of its other defaults, which are still names';
 };
 
 subtest 'errors name the line of the program behind method modifiers' => sub {
