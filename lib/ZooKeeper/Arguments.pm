@@ -34,6 +34,10 @@ my %MADE = (
 sub arguments {
     my ( $command, @args ) = @_;
     my @names = @{ $command->{positional} };
+    $command->{optional}
+      and ( @args - @names ) % 2
+      and $command->{known}{ $args[$#names] // '' }    # which no path is
+      and splice @args, $#names, 0, undef;
     @args >= @names || !@args
       or ZooKeeper::Error::_croak( "$command->{name}: expected " . join ' and ', @names );
     my %arg;

@@ -9,6 +9,7 @@ our $VERSION = '0.2.0';
 #   name        the method, and with an underscore before it the XSUB that does the work
 #   doing       how an error message goes on after "Error"; %s is the node
 #   positional  arguments by position
+#   optional    the last of them may be left out, also before arguments by name
 #   named       arguments by name; those that "takes" does not mention are accepted and have no effect
 #   takes       what the XSUB takes after the handle, in this order: these arguments, or some made of them
 #   steps       further arguments by name which, where they are true, make several commands of it: those of this function of
@@ -138,6 +139,7 @@ my @COMMANDS = (
         name       => 'get_ephemerals',
         doing      => q(getting ephemerals below '%s'),
         positional => ['path'],
+        optional   => 1,
         named      => [],
         takes      => ['prefix'],
     },

@@ -152,6 +152,14 @@ sub get_ephemerals {
     is scalar $_, 3, 'without a beginning: all'
       for scalar $mine->get_ephemerals, scalar $mine->get_ephemerals(undef),
       scalar( () = $mine->get_ephemerals_f(undef)->get );
+    is scalar $mine->get_ephemerals( request_timeout => 60 ), 3, 'and with arguments by name alone';
+    is scalar( () = $mine->get_ephemerals_f( request_timeout => 60 )->get ), 3, 'as a future, too';
+    my @told;
+    $mine->get_ephemerals( @$_, cb => sub { push @told, [@_] } )
+      for [], [ request_timeout => 60 ], [ "$path/b", request_timeout => 60 ];
+    wait_for { $mine->wait(0.1); @told == 3 } 60, 'three callbacks';
+    is_deeply [ map { scalar @$_ } @told ], [ 4, 4, 2 ],
+      'and told to a callback: an error, or undef, and paths';
     is_deeply [ $mine->get_ephemerals("$path/zzz") ], [], 'none that begins like that';
     fails( sub { $mine->get_ephemerals('x') },
         ZBADARGUMENTS, "Error getting ephemerals below 'x': bad arguments" );
