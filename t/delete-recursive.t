@@ -39,6 +39,14 @@ sub code_of {
     return eval { $code->(); 1 } ? ZOK : ref $@ ? $@->code : $@;
 }
 
+subtest 'a signal handler that dies finds nothing half loaded' => sub {
+    my $top    = tree( 1 .. 3, '1/1' );
+    my %before = %INC;
+    $zk->delete( $top, recursive => 1 );
+    is_deeply [ grep { !$before{$_} } sort keys %INC ], [],
+      'all that it takes was there before the first one';
+};
+
 subtest 'trees' => sub {
     my %tree = (
         'a node alone' => [],

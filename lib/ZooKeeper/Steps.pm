@@ -5,6 +5,7 @@ use warnings;
 use Scalar::Util         qw(blessed weaken);
 use ZooKeeper::Constants qw(ZINVALIDSTATE ZNOAUTH ZNODEEXISTS ZNONODE ZNOTREADONLY);
 use ZooKeeper::Error;
+use ZooKeeper::Steps::Delete;    # now: a handler that dies while it is loaded would leave it broken for good
 
 our $VERSION = '0.2.0';
 
@@ -18,7 +19,6 @@ my %STEPS = (
     create_below => sub { my ( undef, $name, $arg ) = @_; _create_path( $name,    $arg ) },
     delete_below => sub {
         my ( $handle, undef, $arg ) = @_;
-        require ZooKeeper::Steps::Delete;    # few programs ever do it
         return ZooKeeper::Steps::Delete::steps( $handle, $arg );
     },
 );
