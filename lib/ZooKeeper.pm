@@ -197,8 +197,9 @@ sub _open {
             channel         => $self->dispatcher->channel,
             client_id       => $resume || undef,
             default_watcher => $self->_watch_session,
+            sasl            => $self->{sasl} || undef,
             map { $_ => $self->{$_} }
-              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock sasl tls),
+              qw(hosts timeout utf8 read_only request_timeout jute_maxbuffer max_in_flight expire_by_clock tls),
         }
     );
     my $authentication = $self->authentication;

@@ -18,6 +18,7 @@ my $zk = ZooKeeper->new( @args, sasl => {%login} );
 is_deeply $zk->sasl, \%login, 'the accessor';
 is( ZooKeeper->new(@args)->sasl, undef, 'none by default' );
 is died( sasl => undef ), 'lived', 'undef is none';
+is died( sasl => $_ ), 'lived', "'$_', too" for 0, '';
 ok !eval { $zk->sasl( {%login} ); 1 }, 'the accessor sets nothing';
 
 subtest 'what no server would take is a bad argument at once' => sub {

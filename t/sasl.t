@@ -179,6 +179,9 @@ subtest 'reopen' => sub {
     ok !eval { $zk->reopen( sasl => { mechanism => 'GSSAPI' } ); 1 }, 'what can not be';
     is $@->code, ZBADARGUMENTS, 'is refused';
     is_deeply $zk->client_id, $id, 'before anything is lost';
+    $zk->reopen( sasl => 0 );
+    ok deadline( 60, sub { $zk->exists('/') } ), 'without a login';
+    is_deeply [ grep { $_->{scheme} eq 'sasl' } $zk->whoami ], [], 'there is none';
 };
 
 subtest 'a session that is resumed' => sub {

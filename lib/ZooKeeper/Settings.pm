@@ -122,6 +122,7 @@ sub _number {
 # What is text in it is settled here; the server's answer decides how it is encoded. No message shows the password.
 sub _sasl {
     my ( $value, $what, $hosts ) = @_;
+    return 0 if !$value;    # none, for who reopens without
     ref $value eq 'HASH'
       or ZooKeeper::Error::_croak("$what must be a hash ref {mechanism, username, password}");
     my %given   = %$value;
