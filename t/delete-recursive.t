@@ -173,6 +173,35 @@ subtest 'batches that fit jute_maxbuffer' => sub {
     gone( "$chroot/t", 'a long chroot' );
 };
 
+subtest 'whatever is being asked when it fails: the error is about the call' => sub {
+    my $top = tree( map { ( $_, "$_/x" ) } 1 .. 9 );
+    for my $form (qw(delete delete_f)) {
+        my %asked;
+        for my $number ( 1 .. 4 ) {
+            my ( $ended, $asking, $own ) = (0);
+            my $start = sub { $asking = $_[0]{op} };
+            my $end   = sub { $own->close if ++$ended == $number };
+            $own = ZooKeeper->new(
+                hosts      => $server->hosts,
+                dispatcher => 'Pipe',
+                tracer     => { start => $start, end => $end }
+            );
+            my $later = eval { $own->$form( $top, recursive => 1 ) };
+            eval { $later->get } if $later;
+            my $error = $@;
+            undef $own;
+            is ref $error && $error->code, ZINVALIDSTATE, "$form, before question $number: $asking";
+            is $error->op,                 'delete',      'op';
+            is $error->path,               $top,          'path';
+            like $error,
+              qr{\AError deleting node '\Q$top\E': invalid zhandle state at \Q${\ __FILE__}\E line},
+              'message';
+            $asked{$asking} = 1;
+        }
+        is_deeply [ sort keys %asked ], [qw(commit multi_read)], 'all that it asks but the first';
+    }
+};
+
 subtest 'a path of characters above 255, names of bytes below it' => sub {
     my ( $smile, $bytes ) = ( "\x{263a}", "\xe2\x98\xba" );
     for my $form ( 'delete', 'delete_f' ) {

@@ -96,7 +96,7 @@ sub _list {
         if ( defined $error ) {
             my $unknown  = _code($error) == ZUNIMPLEMENTED;    # by a server older than 3.6
             my $too_long = _code($error) && $error->is_connection_loss && $self->{patience}-- > 0;
-            die $error if !$unknown && !$too_long;
+            die $self->_own($error) if !$unknown && !$too_long;
             $self->{one_by_one} = 1;
             unshift @{ $self->{unlisted} }, @paths;
             return;
@@ -189,7 +189,7 @@ sub _commit {
 
 sub _deleted {
     my ( $self, $paths, $error, @results ) = @_;
-    die $error if defined $error;
+    die $self->_own($error) if defined $error;
     my @paths     = @$paths;
     my $versions  = defined $self->{version} ? 1 : 0;                      # the check before the others
     my ($culprit) = grep { _is_culprit( $results[$_] ) } 0 .. $#results;
@@ -231,7 +231,7 @@ sub _own {
     my ( $self, $error ) = @_;
     return $error =~ s/\Aget_children:/delete:/r if !ref $error;
     return $error                                if !blessed $error || !$error->isa('ZooKeeper::Error');
-    my $path    = $self->_as_given( $error->path );
+    my $path    = $self->_as_given( $error->path // $self->{top} );    # of many nodes it is about the first
     my $theirs  = ZooKeeper::Commands::doing( $error->op, $error->path );
     my $ours    = ZooKeeper::Commands::doing( 'delete',   $path );
     my $message = $error->message =~ s/\AError \Q$theirs\E:/Error $ours:/r;
