@@ -39,6 +39,7 @@ sub outcome {
         },
     );
     $step{$_}->() for @steps;
+    $zk->sync('/');    # behind what the steps have led to
     1 while $zk->dispatcher->dispatch_event;
     %heard = ();
     $other->create("$path/c");
