@@ -261,7 +261,7 @@ fn an_idle_session_is_kept_alive_by_the_io_thread() {
     let pings = Arc::new(AtomicUsize::new(0));
     let seen = pings.clone();
     let server = Server::start(move |peer, _| {
-        peer.shake_hands(300, 7);
+        peer.shake_hands(1_500, 7); // which a busy machine does not miss
         while let Some(request) = peer.request() {
             seen.fetch_add(usize::from(request.opcode == opcode::PING), SeqCst);
             peer.send(&reply_frame(request.xid, 1, Code::OK, b""));
