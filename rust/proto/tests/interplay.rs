@@ -4,9 +4,9 @@ use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
 use zk_proto::op::{AddWatchMode, Request, WatcherType};
 use zk_proto::sasl::Login;
-use zk_proto::session::{Config, Sent};
-use zk_proto::{opcode, Code, KeeperState};
-use zk_testkit::{config, Pair};
+use zk_proto::session::{Config, Output, Sent};
+use zk_proto::{opcode, Code, EventType, KeeperState};
+use zk_testkit::{config, event_frame, Pair};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const OUTCOME_OK: &[u8] = &[0; 4];
@@ -124,4 +124,23 @@ fn servers_that_are_not_in_the_list_any_more_are_no_reason_for_a_failure() {
     assert_eq!(pair.session.trouble().as_deref(), Some("a:2181: refused"));
     pair.session.set_servers(pair.now, ConnectString::parse(b"b").unwrap()).unwrap();
     assert_eq!(pair.session.trouble(), None);
+}
+
+#[test]
+fn the_configuration_is_no_part_of_what_a_recursive_watch_on_a_chroot_hears_of() {
+    for (hosts, heard) in [("a/app", vec![2]), ("a", vec![2, 1])] {
+        let mut pair = Pair::new(config(hosts));
+        pair.connect();
+        pair.submit(&Request::AddWatch { path: b"/", mode: AddWatchMode::PersistentRecursive }, Some(1));
+        pair.reply(1, 1, Code::OK, OUTCOME_OK);
+        pair.submit(&Request::GetConfig { watch: true }, Some(2));
+        pair.reply(2, 1, Code::OK, &no_data());
+        pair.outputs();
+        pair.feed(&event_frame(EventType::CHANGED, b"/zookeeper/config"));
+        let watchers = pair.outputs().into_iter().filter_map(|output| match output {
+            Output::Watch { watcher, .. } => Some(watcher),
+            _ => None,
+        });
+        assert_eq!(watchers.collect::<Vec<_>>(), heard, "{hosts}");
+    }
 }

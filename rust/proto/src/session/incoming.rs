@@ -2,6 +2,7 @@
 //! does not fit drops the connection, and the next attempt follows at its usual pace.
 
 use super::{Failure, Output, Phase, Session, WatchedEvent};
+use crate::chroot::CONFIG_NODE;
 use crate::frame::FrameError;
 use crate::note::{Level, Note};
 use crate::op::{Reply, ReplyKind};
@@ -136,7 +137,11 @@ impl Session {
             self.note_event(event.kind, event.state, None, 0);
             return Ok(());
         };
-        let watchers = self.watches.fire(event.kind, &path);
+        let mut watchers = self.watches.fire(event.kind, &path);
+        if path == CONFIG_NODE && !self.chroot().is_none() {
+            // It has the same name for everybody, but lies below no other node of this client.
+            watchers.retain(|fired| fired.stays.is_none_or(|watched| watched == path.len()));
+        }
         self.note_event(event.kind, event.state, Some(&path), watchers.len());
         for Fired { watcher, stays } in watchers {
             let event = WatchedEvent { kind: event.kind, state: event.state, path: Some(path.clone()) };
