@@ -3,10 +3,11 @@
 use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
 use zk_proto::op::{AddWatchMode, Request, WatcherType};
+use zk_proto::record::SetWatches;
 use zk_proto::sasl::Login;
 use zk_proto::session::{Config, Output, Sent};
 use zk_proto::{opcode, Code, EventType, KeeperState};
-use zk_testkit::{config, event_frame, Pair};
+use zk_testkit::{config, event_frame, ClientFrame, Pair};
 
 const MS: fn(u64) -> Duration = Duration::from_millis;
 const OUTCOME_OK: &[u8] = &[0; 4];
@@ -143,4 +144,35 @@ fn the_configuration_is_no_part_of_what_a_recursive_watch_on_a_chroot_hears_of()
         });
         assert_eq!(watchers.collect::<Vec<_>>(), heard, "{hosts}");
     }
+}
+
+/// The zxid from which each setWatches among these arms its watches.
+fn armed_from(sent: Vec<ClientFrame>) -> Vec<i64> {
+    let sets = sent.into_iter().filter(|frame| frame.xid == -8);
+    sets.map(|frame| SetWatches::decode(frame.opcode, frame.body).unwrap().0).collect()
+}
+
+#[test]
+fn a_watch_whose_arming_is_lost_with_the_connection_misses_nothing_that_came_before_the_last_reply() {
+    let mut pair = with_spared_watch();
+    let kind = WatcherType::Persistent;
+    pair.submit(&Request::RemoveWatches { path: b"/n", kind, local: false }, Some(1));
+    pair.submit(&Request::Exists { path: b"/other", watch: false }, None);
+    pair.sent();
+    pair.reply(3, 2, Code::OK, b"");
+    assert_eq!(armed_from(pair.sent()), [2]);
+    // The server, which had not got it, changes /n with zxid 3.
+    pair.reply(4, 5, Code::OK, &[0; 68]);
+    pair.cut();
+    pair.connect();
+    assert_eq!(armed_from(pair.sent()), [5, 2]);
+    pair.reply(-8, 5, Code::OK, b"");
+    pair.cut();
+    pair.connect();
+    assert_eq!(armed_from(pair.sent()), [5, 2], "no answer to the second one");
+    pair.reply(-8, 5, Code::OK, b"");
+    pair.reply(-8, 5, Code::OK, b"");
+    pair.cut();
+    pair.connect();
+    assert_eq!(armed_from(pair.sent()), [5]);
 }

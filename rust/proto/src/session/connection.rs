@@ -133,6 +133,7 @@ impl Session {
         self.moving = None;
         self.search = None;
         self.replaying = 0;
+        self.arming.connection_lost();
         self.frames.clear();
         self.out.clear();
         self.out_start = 0;
@@ -191,6 +192,7 @@ impl Session {
         self.replay_auth(now);
         self.note_replay();
         self.replay_watches(now);
+        self.arm_owed();
         self.hand_over_waiting(now);
         self.outputs.push_back(Output::State(self.state()));
         self.tell_of_missed_changes();

@@ -12,8 +12,40 @@ use crate::pending::{Pending, Removal, WatchRule, WatchWish};
 use crate::record::SetWatches;
 use crate::watches::WatchKind;
 use crate::Code;
+use std::collections::VecDeque;
+
+/// Paths of watches that were armed again on a connection, in the order of the answers to come, and from which zxid.
+#[derive(Default, Debug)]
+pub(super) struct Arming {
+    under_way: VecDeque<(Box<[u8]>, i64)>,
+    /// Those that had no answer when their connection was lost. Replies may have come behind the zxid: what the next
+    /// connection arms from the last one is too late for them.
+    owed: Vec<(Box<[u8]>, i64)>,
+}
+
+impl Arming {
+    /// One of so many setWatches packets was answered: the oldest. Those of the connection's beginning come first.
+    pub(super) fn answered(&mut self, unanswered: usize) {
+        if unanswered == self.under_way.len() {
+            self.under_way.pop_front();
+        }
+    }
+
+    pub(super) fn connection_lost(&mut self) {
+        self.owed.extend(self.under_way.drain(..));
+    }
+}
 
 impl Session {
+    /// On a new connection: what was not armed for sure on the last.
+    pub(super) fn arm_owed(&mut self) {
+        for (path, zxid) in std::mem::take(&mut self.arming.owed) {
+            if zxid < self.last_zxid {
+                self.arm_again(&path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+            }
+        }
+    }
+
     /// Lets a request do without a watch that is covered. Its frame stands at the end of what goes out.
     pub(super) fn spare_covered(&mut self, pending: &mut Pending) {
         let Some(wish) = &mut pending.watch else { return };
@@ -103,6 +135,7 @@ impl Session {
         }
         for batch in batches.iter().filter(|batch| !batch.is_empty()) {
             batch.encode(&mut self.out);
+            self.arming.under_way.push_back((path.into(), zxid));
             self.replaying += 1;
             self.counted.sent += 1;
         }

@@ -104,6 +104,7 @@ impl Session {
             reserved::EVENT => self.handle_event(frame),
             reserved::AUTH if self.auth_answered(header.code) => Ok(()),
             reserved::SET_WATCHES if header.code == Code::OK => {
+                self.arming.answered(self.replaying);
                 self.replaying = self.replaying.saturating_sub(1);
                 self.notes.leave(Level::Debug, || Note::ReplayDone);
                 Ok(())

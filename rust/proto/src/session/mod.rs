@@ -202,6 +202,7 @@ pub struct Session {
     replay_bytes: usize,
     /// setWatches packets that this connection's server has not answered.
     replaying: usize,
+    arming: covered::Arming,
     xids: XidCounter,
     /// Handed to the connection and not answered.
     pending: PendingQueue,
@@ -254,6 +255,7 @@ impl Session {
             watches: Watches::default(),
             replay_bytes: connection::SET_WATCHES_BYTES,
             replaying: 0,
+            arming: covered::Arming::default(),
             xids: XidCounter::default(),
             pending: PendingQueue::default(),
             waiting: VecDeque::new(),

@@ -127,6 +127,8 @@ pub(super) struct Conn {
     /// What setWatches was to arm, and what it did; compared when the next frame comes.
     pub(super) to_arm: Option<WatchTable>,
     pub(super) armed: WatchTable,
+    /// From which zxid.
+    pub(super) armed_from: Option<i64>,
     /// Paths of watches that were armed again later.
     pub(super) armed_again: BTreeSet<String>,
 }
@@ -167,6 +169,7 @@ impl Conn {
             auths_first: 0,
             to_arm: None,
             armed: Default::default(),
+            armed_from: None,
             armed_again: BTreeSet::new(),
         }
     }

@@ -59,10 +59,14 @@ impl Sim {
             _ => assert!(c.auths_got >= c.auths_first, "{work:?} before the authentications"),
         }
         if let Work::SetWatches { relative_zxid, kinds } = work {
-            if c.to_arm.is_none() {
+            // What is owed from an earlier connection comes behind the others.
+            let owed = *c.armed_from.get_or_insert(*relative_zxid) > *relative_zxid;
+            if c.to_arm.is_none() || owed {
                 // Persistent watches may have displaced others on their path, or covered them.
                 assert!(kinds[3..].iter().all(Vec::is_empty), "persistent watches armed in between");
-                self.counts.bump("one-shot watches armed again in between");
+                let how =
+                    ["one-shot watches armed again in between", "arming owed from an earlier connection"];
+                self.counts.bump(how[usize::from(c.to_arm.is_some())]);
                 c.armed_again.extend(kinds.iter().flatten().cloned());
                 return;
             }
