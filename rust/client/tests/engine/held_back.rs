@@ -246,31 +246,44 @@ fn a_socket_that_takes_nothing_for_a_while_gets_all_of_them_later() {
 fn a_write_that_was_held_back_when_the_connection_went_was_surely_not_done() {
     let (go, wait) = channel::<()>();
     let wait = Mutex::new(wait);
-    let server = Server::start(move |peer, number| {
+    let server = Server::start(move |peer, _| {
         peer.shake_hands(30_000, 7);
-        if number == 0 {
-            peer.request();
-            wait.lock().unwrap().recv().unwrap();
-            peer.hang_up();
-        } else {
-            peer.serve(no_node);
+        while let Some(request) = peer.request() {
+            if request.opcode == opcode::SET_DATA {
+                wait.lock().unwrap().recv().unwrap();
+                return peer.hang_up();
+            }
+            let (code, body) = no_node(peer, &request);
+            peer.send(&reply_frame(request.xid, 1, code, &body));
         }
     });
     let client = Client::connect(&server.hosts());
     client.connected();
-    client.handle.post(&SET, 1, None, None).unwrap();
-    assert!(client.handle.post(&SET, 2, None, None).unwrap());
-    go.send(()).unwrap();
-    for (expected, sent) in [(1, true), (2, false)] {
-        match client.delivery() {
+    // It is held back for two milliseconds. A busy machine may take longer than that to end the connection.
+    for attempt in 0..50 {
+        let (sent, held) = (2 * attempt + 1, 2 * attempt + 2);
+        client.handle.post(&SET, sent, None, None).unwrap();
+        assert!(client.handle.post(&SET, held, None, None).unwrap());
+        go.send(()).unwrap();
+        let [first, second] = [sent, held].map(|expected| match client.delivery() {
             Delivery::Completed { id, result: Err(f) } => {
-                assert_eq!((id, f.code, f.maybe_applied), (expected, Code::CONNECTION_LOSS, sent));
+                assert_eq!((id, f.code), (expected, Code::CONNECTION_LOSS));
+                f.maybe_applied
             }
             other => panic!("{other:?}"),
+        });
+        assert!(first);
+        client.handle.flush();
+        assert_eq!(
+            client.call(&GET),
+            Code::NO_NODE,
+            "on the next connection, to which nothing was handed on"
+        );
+        if !second {
+            return;
         }
     }
-    client.handle.flush();
-    assert_eq!(client.call(&GET), Code::NO_NODE, "on the next connection, to which nothing was handed on");
+    panic!("each time it went out");
 }
 
 #[test]

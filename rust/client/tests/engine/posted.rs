@@ -184,7 +184,11 @@ fn an_authentication_is_answered_by_the_server() {
     assert_eq!(client.event().0, 8, "the watcher first");
     assert_eq!(client.answer(), (1, Code::OK));
     client.handle.post_auth(b"digest", b"wrong", 2, None, None).unwrap();
-    client.handle.post_auth(b"digest", b"right", 3, None, None).unwrap();
+    // The refusal may be here before the next one is asked.
+    let next = client.handle.post_auth(b"digest", b"right", 3, None, None);
     assert_eq!(client.answer(), (2, Code::AUTH_FAILED));
-    assert_eq!(client.answer(), (3, Code::AUTH_FAILED));
+    match next {
+        Ok(()) => assert_eq!(client.answer(), (3, Code::AUTH_FAILED)),
+        Err(failure) => assert_eq!(failure.code, Code::AUTH_FAILED),
+    }
 }

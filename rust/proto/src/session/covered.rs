@@ -90,8 +90,11 @@ impl Session {
             (WatchKind::Exist, WatchRule::Exists),
             (WatchKind::Child, WatchRule::Child),
         ];
-        let uncovered: Vec<_> =
-            uncovered.into_iter().filter(|(_, rule)| !covers(&staying, *rule)).map(|(kind, _)| kind).collect();
+        let uncovered: Vec<_> = uncovered
+            .into_iter()
+            .filter(|(_, rule)| !covers(&staying, *rule))
+            .map(|(kind, _)| kind)
+            .collect();
         self.arm_again(&removal.path, &uncovered, zxid);
     }
 
