@@ -41,8 +41,7 @@ define( __PACKAGE__, ZooKeeper::Commands::composite('commit'), \&_commit );
 
 sub _commit {
     my ( $self, $arg, @told ) = @_;
-    my @none;
-    return @none if !@{ $self->ops } && !@told;
+    return if !@{ $self->ops } && !@told;
     my @call = ( $self->_live_handle, $self->ops, $arg->{request_timeout} );
     push @call, \&_tell, [ $self->ops, @told ] if @told;
     if ( $ZooKeeper::Tracer::is_used && $call[0]{tracer} ) {
