@@ -81,7 +81,8 @@ subtest 'arguments, forms and errors' => sub {
     my $path = fresh_node();
     for my $wrong ( undef, 'x', [] ) {
         ok !eval { $zk->add_watch( $path, watcher => $wrong ); 1 }, 'no code reference';
-        like "$@", qr/\Aadd_watch: the watcher must be a code reference at \Q${\ __FILE__}\E/, 'is said';
+        my $words = defined $wrong ? 'the watcher must be a code reference' : 'watcher is required';
+        like "$@", qr/\Aadd_watch: $words at \Q${\ __FILE__}\E/, 'is said';
     }
     for my $wrong ( 'x', '', '/a/', undef ) {
         ok !eval {

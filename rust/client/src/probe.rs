@@ -10,6 +10,8 @@ use zk_proto::session::search::{CAN_WRITE, QUESTION};
 
 /// An answer of so many bytes is none that is known.
 const LONGEST_ANSWER: usize = 16;
+/// Nor is what takes so many reads at once, which may be records of TLS with nothing in them.
+const MOST_READS: usize = 16;
 /// Room for what TLS adds.
 const READ_BUFFER: usize = 4 << 10;
 
@@ -82,14 +84,15 @@ impl Asking {
             self.conn.send(b"")?;
         }
         let mut buffer = [0; READ_BUFFER];
-        loop {
+        for _ in 0..MOST_READS {
             let answer = &mut self.answer;
             if self.conn.recv(&mut buffer, &mut |bytes| answer.extend_from_slice(bytes))? == 0 {
                 return Ok(Some(self.answer.trim_ascii_end() == CAN_WRITE));
             }
             if self.answer.len() > LONGEST_ANSWER {
-                return Ok(Some(false));
+                break;
             }
         }
+        Ok(Some(false))
     }
 }
