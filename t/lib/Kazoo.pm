@@ -3,7 +3,8 @@ use strict;
 use warnings;
 
 # An independent client of ZooKeeper, kazoo (a Python package), in a process of its own: what it writes and sees. It is
-# installed into a virtual environment, once for all tests, below ZOOKEEPER_TEST_CACHE or target/.
+# installed into a virtual environment, once for all tests, below ZOOKEEPER_TEST_CACHE or the
+# user's cache: not in the sources, where the links in it confuse what looks for files that MANIFEST lacks.
 
 use Cwd         ();
 use Exporter    qw(import);
@@ -197,7 +198,8 @@ sub _plain {
 
 # undef when kazoo is there now; else a sentence that says what to do.
 sub _unavailable {
-    my $cache = $ENV{ZOOKEEPER_TEST_CACHE} || 'target';
+    my $user  = $ENV{XDG_CACHE_HOME}       || ( $ENV{HOME} // '' ) . '/.cache';
+    my $cache = $ENV{ZOOKEEPER_TEST_CACHE} || "$user/zookeeper-perl";
     $cache = $temporary = File::Temp->newdir if !eval { File::Path::make_path($cache); 1 } || !-w $cache;
     my $home = Cwd::abs_path($cache) . "/kazoo-$VERSION";
     open my $lock, '>', "$home.lock" or return "$home.lock can't be written: $!";
