@@ -5,7 +5,8 @@
 //! place of a child watch, which then is never told. So the server is not asked for a one-shot watch where a
 //! persistent one hears all that it would hear: this side fires both. Where that comes to an end, or a watch has
 //! been displaced, the one-shot watches are armed again with setWatches, from the zxid of the reply that said so: what
-//! changes later is told, also to a watch that was left in between and knows it. (The server has two such tables, one for data and one for children.)
+//! changes later is told, also to a watch that was left in between and knows it. (The server has two such tables,
+//! one for data and one for children.)
 
 use super::Session;
 use crate::pending::{Pending, Removal, WatchRule, WatchWish};
@@ -41,7 +42,7 @@ impl Session {
     pub(super) fn arm_owed(&mut self) {
         for (path, zxid) in std::mem::take(&mut self.arming.owed) {
             if zxid < self.last_zxid {
-                self.arm_again(&path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+                self.arm_one_shots(&path, zxid);
             }
         }
     }
@@ -64,7 +65,7 @@ impl Session {
     pub(super) fn check_spared(&mut self, wish: &WatchWish, zxid: i64) {
         let stays: Vec<_> = self.watches.on(&wish.path).into_iter().map(|(kind, _)| kind).collect();
         if wish.spared && !covers(&stays, wish.rule) {
-            self.arm_again(&wish.path, &[WatchKind::Data, WatchKind::Exist, WatchKind::Child], zxid);
+            self.arm_one_shots(&wish.path, zxid);
         }
     }
 
@@ -75,27 +76,17 @@ impl Session {
         }
     }
 
-    /// Persistent watches were taken off (or an old server has said that it knows no such kind): others on the
-    /// path may have relied on them, or been displaced by them.
+    /// Persistent watches were taken off: others on the path may have relied on them, or been displaced by them.
+    /// (The latter also where an old server has said that it knows no such kind, and keeps them.)
     pub(super) fn check_uncovered(&mut self, removal: &Removal, code: Code, zxid: i64) {
-        let answered = matches!(code, Code::OK | Code::NO_WATCHER | Code::MARSHALLING_ERROR);
-        if !answered || !removal.takes_persistent() {
+        let gone = matches!(code, Code::OK | Code::NO_WATCHER);
+        if !removal.takes_persistent() || !gone && code != Code::MARSHALLING_ERROR {
             return;
         }
-        let mut staying: Vec<_> = self.watches.on(&removal.path).into_iter().map(|(kind, _)| kind).collect();
-        staying.retain(|kind| kind.stays());
-        self.arm_again(&removal.path, &staying, zxid);
-        let uncovered = [
-            (WatchKind::Data, WatchRule::Data),
-            (WatchKind::Exist, WatchRule::Exists),
-            (WatchKind::Child, WatchRule::Child),
-        ];
-        let uncovered: Vec<_> = uncovered
-            .into_iter()
-            .filter(|(_, rule)| !covers(&staying, *rule))
-            .map(|(kind, _)| kind)
-            .collect();
-        self.arm_again(&removal.path, &uncovered, zxid);
+        let stays = self.watches.on(&removal.path).iter().any(|(kind, _)| kind.stays());
+        if gone || stays {
+            self.arm_one_shots(&removal.path, zxid);
+        }
     }
 
     /// The persistent kinds that the server will have on a path when it gets the next request.
@@ -116,6 +107,17 @@ impl Session {
             }
         }
         kinds
+    }
+
+    /// Arms the one-shot watches on a path, and behind them the persistent ones, which they would displace. A
+    /// child watch, which a recursive one would displace, goes last.
+    fn arm_one_shots(&mut self, path: &[u8], zxid: i64) {
+        let is_recursive = self.watches.has(WatchKind::Recursive, path);
+        let kinds = WatchKind::ALL.into_iter().filter(|kind| !is_recursive || *kind != WatchKind::Child);
+        self.arm_again(path, &kinds.collect::<Vec<_>>(), zxid);
+        if is_recursive {
+            self.arm_again(path, &[WatchKind::Child], zxid);
+        }
     }
 
     /// Arms the watches of these kinds on a path.
