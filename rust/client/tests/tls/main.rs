@@ -17,7 +17,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use zk_client::log::Level;
 use zk_client::tls::{Options, Tls};
-use zk_client::{Delivery, Engine};
+use zk_client::{Delivery, Engine, Settings};
 use zk_proto::connect_string::ConnectString;
 use zk_proto::op::{Reply, Request};
 use zk_proto::{Code, EventType, KeeperState};
@@ -30,12 +30,17 @@ fn file(name: &str) -> std::path::PathBuf {
 }
 
 fn connect(hosts: &str) -> Client {
+    connect_with(hosts, |_| ())
+}
+
+fn connect_with(hosts: &str, change: impl FnOnce(&mut Settings)) -> Client {
     let options = Options { ca_file: Some(file("certificate.pem")), ..Options::default() };
     let tls = Tls::new(&options).unwrap();
     Client::with(&Engine::start().unwrap(), hosts, |settings| {
         settings.session_timeout = Duration::from_secs(30);
         settings.jute_maxbuffer = 64 << 20;
         settings.tls = Some(tls);
+        change(settings);
     })
 }
 
@@ -243,13 +248,7 @@ fn other_servers_are_asked_by_tls_too_whether_they_can_write() {
             }
         }
     });
-    let options = Options { ca_file: Some(file("certificate.pem")), ..Options::default() };
-    let tls = Tls::new(&options).unwrap();
-    let client = Client::with(&Engine::start().unwrap(), &read_only.hosts(), |settings| {
-        settings.session_timeout = Duration::from_secs(30);
-        settings.read_only = true;
-        settings.tls = Some(tls);
-    });
+    let client = connect_with(&read_only.hosts(), |settings| settings.read_only = true);
     client.connected();
     assert_eq!(client.handle.state(), KeeperState::CONNECTED_READ_ONLY);
     let both = format!("{},{}", read_only.hosts(), writer.hosts());
