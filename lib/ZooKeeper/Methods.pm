@@ -107,28 +107,11 @@ sub _ask {
         delete $arg->{$wish};
         return ZooKeeper::Steps::take( $self, $steps->{$wish}, $command->{name}, $arg, @told );
     }
-    my $within = $arg->{request_timeout};
-    my $cb     = $command->{watch} && $arg->{watcher};
-    if ( $ZooKeeper::Tracer::is_used && $self->{tracer} ) {
-        my $count = 2 + @{ $command->{takes} };
-        $xsub = ZooKeeper::Tracer::around( $self, $command->{name}, $arg->{path} // $command->{watched},
-            $xsub, $count );
-    }
-    return $xsub->( $self, arrange( $command, $arg, $self ), $within, @told ) if !defined $cb;
-
-    my $name = $command->{name};
-    is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
-    my $watcher = $self->_dispatcher_for($name)->create_watcher(
-        $arg->{path} // $command->{watched}, $cb,
-        type   => $command->{watch},
-        handle => $self
-    );
-    my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
-    $arg->{watcher} = $watcher->id;
-    my @call = ( $self, arrange( $command, $arg, $self ), $within );
-    push @call, \&_watched, [ $watcher, @told ] if @told;
-    my @result = wantarray ? $xsub->(@call) : scalar $xsub->(@call);
-    $failed->dismiss;
+    $xsub = _traced( $self, $command, $arg, $xsub ) if $ZooKeeper::Tracer::is_used;
+    return $xsub->( $self, arrange( $command, $arg, $self ), $arg->{request_timeout}, @told )
+      if !$command->{watch} || !defined $arg->{watcher};
+    my ( undef, @result ) =
+      _set_watch( $self, $command, $arg, { type => $command->{watch} }, $xsub, wantarray, \&_watched, @told );
     return wantarray ? @result : $result[0];
 }
 
@@ -137,29 +120,40 @@ sub _add_watch {
     my ( $self, $arg, @told ) = @_;
     my $command = ZooKeeper::Commands::composite('add_watch');
     defined $arg->{watcher} or ZooKeeper::Error::_croak('add_watch: watcher is required');
-    is_callable( $arg->{watcher} )
-      or ZooKeeper::Error::_croak('add_watch: the watcher must be a code reference');
-    my $watcher = $self->_dispatcher_for('add_watch')->create_watcher(
-        $arg->{path}, $arg->{watcher},
-        type       => $arg->{recursive} ? 'persistent_recursive' : 'persistent',
-        persistent => 1,
-        handle     => $self
-    );
-    my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
-    $arg->{watcher} = $watcher->id;
-    my @call = ( $self, arrange( $command, $arg, $self ), $arg->{request_timeout} );
-    push @call, \&_watching, [ $watcher, @told ] if @told;
-    my $xsub = \&ZooKeeper::_add_watch;
-
-    if ( $ZooKeeper::Tracer::is_used && $self->{tracer} ) {
-        my $count = 2 + @{ $command->{takes} };
-        $xsub = ZooKeeper::Tracer::around( $self, 'add_watch', $arg->{path}, $xsub, $count );
-    }
-    $xsub->(@call);
-    $failed->dismiss;
+    my $kind      = { type => $arg->{recursive} ? 'persistent_recursive' : 'persistent', persistent => 1 };
+    my $xsub      = _traced( $self, $command, $arg, \&ZooKeeper::_add_watch );
+    my ($watcher) = _set_watch( $self, $command, $arg, $kind, $xsub, 0, \&_watching, @told );
     return $watcher;
 }
 
+# The XSUB, or what calls it and tells the handle's tracer.
+sub _traced {
+    my ( $self, $command, $arg, $xsub ) = @_;
+    return $xsub if !$self->{tracer};
+    my $count = 2 + @{ $command->{takes} };
+    return ZooKeeper::Tracer::around( $self, $command->{name}, $arg->{path} // $command->{watched}, $xsub,
+        $count );
+}
+
+# Asks for what leaves a watch: makes its watcher, of this kind, which goes again if the call fails. Returns it, and what
+# the call returns (all of it if a list is wanted). If somebody is to be told, the answer is for "answered", with the
+# watcher and him.
+sub _set_watch {
+    my ( $self, $command, $arg, $kind, $xsub, $list, $answered, @told ) = @_;
+    my ( $name, $cb ) = ( $command->{name}, $arg->{watcher} );
+    is_callable($cb) or ZooKeeper::Error::_croak("$name: the watcher must be a code reference");
+    my $watcher = $self->_dispatcher_for($name)
+      ->create_watcher( $arg->{path} // $command->{watched}, $cb, %$kind, handle => $self );
+    my $failed = ZooKeeper::Guard->new( sub { $watcher->_retire } );    # unless the call succeeds
+    $arg->{watcher} = $watcher->id;
+    my @call = ( $self, arrange( $command, $arg, $self ), $arg->{request_timeout} );
+    push @call, $answered, [ $watcher, @told ] if @told;
+    my @result = $list ? $xsub->(@call) : scalar $xsub->(@call);
+    $failed->dismiss;
+    return ( $watcher, @result );
+}
+
+# The answer to a request for a persistent watch.
 sub _watching {
     my ( $call, $error ) = @_;
     my ( $watcher, $tell, @subject ) = @$call;

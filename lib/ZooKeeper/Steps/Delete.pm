@@ -109,14 +109,14 @@ sub _list {
         }
     };
     my @ops = map { [ get_children => $_ ] } @paths;
-    return ( sub { my ( $handle, @pairs ) = @_; return _read( $handle, \@ops, @pairs ) },
-        @{ $self->{pairs} } );
+    return ( _committed( 'ZooKeeper::MultiRead', @ops ), @{ $self->{pairs} } );
 }
 
-sub _read {
-    my ( $handle, $ops, @pairs ) = @_;
-    require ZooKeeper::MultiRead;
-    return ZooKeeper::MultiRead->new( handle => $handle, ops => $ops )->commit(@pairs);
+# A question that is several operations together.
+sub _committed {
+    my ( $class, @ops ) = @_;
+    return
+      sub { my ( $handle, @pairs ) = @_; $class->new( handle => $handle, ops => \@ops )->commit(@pairs) };
 }
 
 sub _listed {
@@ -171,20 +171,13 @@ sub _delete {
     unshift @ops,   [ check => $self->{top}, $version ] if defined $version;
     unshift @paths, $self->{top}                        if defined $version;
     $self->{heard} = sub { my ( $self, @answer ) = @_; $self->_deleted( \@paths, @answer ) };
-    return ( sub { my ( $handle, @pairs ) = @_; return _commit( $handle, \@ops, @pairs ) },
-        @{ $self->{pairs} } );
+    return ( _committed( 'ZooKeeper::Transaction', @ops ), @{ $self->{pairs} } );
 }
 
 # Bytes that an operation on a path takes in a request, at most: wide characters are three bytes each.
 sub _takes {
     my ( $self, $path ) = @_;
     return $self->{overhead} + 3 * length( $path // '' );
-}
-
-sub _commit {
-    my ( $handle, $ops, @pairs ) = @_;
-    require ZooKeeper::Transaction;
-    return ZooKeeper::Transaction->new( handle => $handle, ops => $ops )->commit(@pairs);
 }
 
 sub _deleted {
