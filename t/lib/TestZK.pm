@@ -7,7 +7,7 @@ use Test::More  ();
 use Time::HiRes ();
 use ZooKeeper::Test::Server;
 
-our @EXPORT = qw(test_hosts test_server fresh_path wait_for soon_ok deadline);
+our @EXPORT = qw(test_hosts test_server fresh_path wait_for soon_ok deadline at_length);
 
 # Seconds between two looks of wait_for.
 my $LOOK_EVERY = 0.01;
@@ -79,6 +79,13 @@ sub deadline {
     alarm 0;
     die $error if !$ok;
     return $list ? @result : $result[0];
+}
+
+# at_length( $long, $short ): how long, or how much, of something that a test does is enough for every day, and how much
+# there is of it when script/chaos --tests runs the test.
+sub at_length {
+    my ( $long, $short ) = @_;
+    return $ENV{ZOOKEEPER_TEST_LONG} ? $long : $short;
 }
 
 1;
