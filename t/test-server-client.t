@@ -59,4 +59,21 @@ subtest 'expire_session' => sub {
     like $@, qr/the handle has no session yet/, '... is told so';
 };
 
+subtest 'fresh_chroot' => sub {
+    my @hosts = map { $server->fresh_chroot($_) } undef, 'a.b-c_1';
+    my @zk    = map { ZooKeeper->new( hosts => $_ ) } @hosts;
+    isnt $hosts[0], $hosts[1], 'each is another one';
+    like $hosts[1], qr{a\.b-c_1}, 'with its name in it';
+    is_deeply [ map { $_->get_children('/') } @zk ], [], 'both are there, and empty';
+    $zk[0]->create('/x');
+    ok !$zk[1]->exists('/x'), 'what one test makes, the other does not meet';
+    for my $i ( 0 .. $server->count - 1 ) {
+        my ($chroot) = $server->fresh_chroot =~ m{(/.*)}s;
+        my $here = ZooKeeper->new( hosts => $server->hosts($i) . $chroot );
+        is_deeply [ eval { $here->get_children('/') } ], [], "server $i knows it at once" or diag $@;
+    }
+    ok !eval { $server->fresh_chroot('a/b'); 1 }, 'a name that is no name';
+    like $@, qr/a name is made of letters.*\Q$0\E line/, '... is refused, where it was given';
+};
+
 done_testing;

@@ -6,6 +6,7 @@ use Carp        qw(croak);
 use File::Path  ();
 use File::Temp  ();
 use Time::HiRes ();
+use ZooKeeper::Test::Server::Clients;
 use ZooKeeper::Test::Server::Config;
 use ZooKeeper::Test::Server::Jars;
 use ZooKeeper::Test::Server::Process;
@@ -157,13 +158,13 @@ sub mode {
 
 sub leader {
     my ($self) = @_;
-    my ($i)    = grep { ( $self->mode($_) // '' ) =~ /\A(?:leader|standalone)\z/ } $self->_answering;
+    my ($i)    = grep { ( $self->mode($_) // '' ) =~ /\A(?:leader|standalone)\z/ } $self->answering;
     return $i;
 }
 
 sub version {
     my ($self) = @_;
-    for my $i ( $self->_answering ) {
+    for my $i ( $self->answering ) {
         last if $self->{version};
         my $text = $self->four_letter( $i, 'srvr' ) // '';
         ( $self->{version} ) = $text =~ /^Zookeeper version: (\d+\.\d+\.\d+)/m;
@@ -200,47 +201,16 @@ sub log {
     return join '', @lines;
 }
 
-sub lose_connection {
-    my ( $self, $zk ) = @_;
-    my $id      = _client_id($zk);
-    my $at      = $self->_holder($id) // croak 'no server has a connection of this session';
-    my $timeout = ref $zk && eval { $zk->session_timeout } || 10_000;
-    delete $self->{taken}{ $id->{client_id} };    # if it is still there, it is none of the client's
-    my @ports   = $self->_client_ports( $id, $at );
-    my $session = ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, $timeout )
-      // croak "server $at did not take the session over";
-    croak 'the session has expired' if defined $session->{timeout} && !$session->{timeout};
+sub lose_connection { return ZooKeeper::Test::Server::Clients::lose_connection(@_) }
 
-# The server closes it when the client comes back. Closing it here could be noticed just after that, and would
-# have the server forget which connection is the session's.
-    $self->{taken}{ $id->{client_id} } = $session->{socket};
+sub expire_session { return ZooKeeper::Test::Server::Clients::expire_session(@_) }
 
-# It also forgets when a client comes back faster than it deals with this: there are two connections then, and
-# the older one stays. A client in this process can lose it all the same.
-    my $deadline = Time::HiRes::time() + 5;
-    while ( my @left = _common( \@ports, [ $self->_client_ports( $id, $at ) ] ) ) {
-        ZooKeeper::Test::Server::Wire::cut( $_, $self->port($at) ) for @left;
-        croak "server $at does not let go of the connection" if Time::HiRes::time() > $deadline;
-        _pause_briefly();
-    }
-    return 1;
-}
+sub fresh_chroot { return ZooKeeper::Test::Server::Clients::fresh_chroot(@_) }
 
-sub expire_session {
-    my ( $self, $zk, $seconds ) = @_;
-    my $id       = _client_id($zk);
-    my $deadline = Time::HiRes::time() + ( $seconds // 15 );
-
-    # The client may come back before its session is closed, and take the
-    # connection over from the one used here: only the server's word counts.
-    while ( Time::HiRes::time() < $deadline ) {
-        my $at      = $self->_holder($id) // ( $self->_answering )[0];
-        my $session = defined $at
-          && ZooKeeper::Test::Server::Wire::resume( $self->port($at), $id, 10_000, 'close' );
-        return 1         if $session && defined $session->{timeout} && !$session->{timeout};
-        _pause_briefly() if !$session || $session->{dropped};
-    }
-    croak 'the session could not be closed in time';
+# Those that can be asked something.
+sub answering {
+    my ($self) = @_;
+    return grep { $self->is_running($_) && !$self->{process}[$_]->is_paused } $self->_all;
 }
 
 sub DESTROY {
@@ -311,13 +281,8 @@ sub _is_ready {
     my $secure = $self->secure_port($n);                      # which is bound after the other one
     return 0 if defined $secure && !ZooKeeper::Test::Server::Wire::listens( $secure, 1 );
     return 1 if $answer =~ /^Mode:/m;
-    my $majority = 2 * $self->_answering > $self->{servers};
+    my $majority = 2 * $self->answering > $self->{servers};
     return !$majority && $answer =~ /not currently serving/;
-}
-
-sub _answering {
-    my ($self) = @_;
-    return grep { $self->is_running($_) && !$self->{process}[$_]->is_paused } $self->_all;
 }
 
 sub _has_port_clash {
@@ -352,35 +317,6 @@ sub _clear_away {
     $_->release for @processes;
     File::Path::remove_tree( $self->{root}, { error => \my $ignored } ) if defined $self->{root};
     return;
-}
-
-# The server to which this session is connected.
-sub _holder {
-    my ( $self, $id ) = @_;
-    my ($at) = grep { $self->_client_ports( $id, $_ ) } $self->_answering;
-    return $at;
-}
-
-# The client's ports of this session's connections to a server. `cons` has a line for each connection of the server,
-# with the session id in hexadecimal.
-sub _client_ports {
-    my ( $self, $id, $i ) = @_;
-    my $sid = sprintf 'sid=0x%x', $id->{client_id};
-    return map { /\b$sid,/ && m{/[\d.]+:(\d+)\[} ? $1 : () } split /\n/,
-      $self->four_letter( $i, 'cons' ) // '';
-}
-
-sub _common {
-    my ( $one, $other ) = @_;
-    my %in = map { $_ => 1 } @$other;
-    return grep { $in{$_} } @$one;
-}
-
-sub _client_id {
-    my ($zk) = @_;
-    my $id = ref $zk eq 'HASH' ? $zk : $zk->client_id;
-    return $id if ref $id eq 'HASH' && defined $id->{client_id} && defined $id->{passwd};
-    croak 'the handle has no session yet';
 }
 
 sub _pause_briefly { return Time::HiRes::sleep($POLL_EVERY) }
@@ -592,6 +528,23 @@ another process that connects again within a millisecond; then this dies after 5
 Ends the session of C<$zk> behind its back, as if it had expired: its ephemeral
 nodes are gone when this returns, and the client finds the session expired when
 it connects again. Dies if that can't be done within C<$seconds> (15).
+
+=head2 fresh_chroot($name)
+
+A connect string of all servers with a chroot that is there, empty, and nobody else's: each call makes another one, so
+that each test has a tree of its own on one server. C<$name>, of letters, digits, C<_>, C<.> and C<->, becomes a part
+of its path.
+
+    subtest 'a queue is first in, first out' => sub {
+        my $zk = ZooKeeper->new(hosts => $server->fresh_chroot('queue'));
+        ...
+    };
+
+Dies when the servers can't write.
+
+=head2 answering
+
+The indices of the servers that run and are not paused.
 
 =head1 SEE ALSO
 

@@ -11,7 +11,10 @@ use Time::HiRes ();
 
 our $VERSION = '0.2.0';
 
+my $CREATE        = 1;
 my $CLOSE_SESSION = -11;
+
+my $NODE_EXISTS = -110;
 
 # Asks and returns all that the server says before it closes; undef when it does
 # not listen, says nothing, or does not come to an end in time.
@@ -56,6 +59,27 @@ sub resume {
         _receive_frame( $socket, $deadline );
     }
     return { timeout => $timeout, socket => $socket };
+}
+
+# Makes an empty node that everybody may use, if it is not there; in a session of its own. Returns nothing, or what the
+# server did instead.
+sub make_node {
+    my ( $port, $path ) = @_;
+    my $deadline = Time::HiRes::time() + 5;
+    my $id       = { client_id => 0, passwd => "\0" x 16 };
+    my $session  = resume( $port, $id, 10_000 ) or return 'gives no session';
+    return 'gives no session' if !$session->{timeout};
+    my $socket = $session->{socket};
+
+    # xid, opcode, path, data, ACL (everything to world:anyone), flags.
+    my $request = pack 'l> l> N/a* l> N l> N/a* N/a* l>', 1, $CREATE, $path, -1, 1, 31, 'world', 'anyone', 0;
+    _send( $socket, pack( 'N/a*', $request ), $deadline ) or return 'takes no request';
+    my $answer = _receive_frame( $socket, $deadline );
+    return 'gives no answer' if !length( $answer // '' );
+    my ( undef, undef, $code ) = unpack 'l> q> l>', $answer;
+    _send( $socket, pack( 'N/a*', pack 'l> l>', 2, $CLOSE_SESSION ), $deadline )
+      && _receive_frame( $socket, $deadline );
+    return $code && $code != $NODE_EXISTS ? "refuses to create $path ($code)" : ();
 }
 
 # Ends the connection between these ports, if it is one of this process.
