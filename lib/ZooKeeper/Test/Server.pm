@@ -535,10 +535,7 @@ A connect string of all servers with a chroot that is there, empty, and nobody e
 that each test has a tree of its own on one server. C<$name>, of letters, digits, C<_>, C<.> and C<->, becomes a part
 of its path.
 
-    subtest 'a queue is first in, first out' => sub {
-        my $zk = ZooKeeper->new(hosts => $server->fresh_chroot('queue'));
-        ...
-    };
+    my $zk = ZooKeeper->new(hosts => $server->fresh_chroot('queue'));
 
 Dies when the servers can't write.
 
