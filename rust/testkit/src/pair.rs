@@ -32,7 +32,8 @@ pub fn config(hosts: &str) -> Config {
 pub struct Pair {
     /// The session under test.
     pub session: Session,
-    /// The virtual clock.
+    /// The virtual clock: the session knows no other. [`advance`](Pair::advance) moves it on with every timer at its
+    /// moment, [`accept`](Pair::accept) up to the next attempt; a test that sets it ahead is a process that was stopped.
     pub now: Time,
     from_client: FrameBuffer,
     outputs: Vec<Output>,

@@ -1,17 +1,20 @@
 //! A scripted server on a real socket of 127.0.0.1: the test says what it does with a connection.
 
 use crate::frames::{handshake, reply_frame, ClientFrame};
+use crate::unread::wait_until_read;
 use bytes::Bytes;
+use rustix::net::sockopt::set_socket_linger;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
-use zk_proto::frame::FrameBuffer;
+use zk_proto::frame::{FrameBuffer, FrameError};
 use zk_proto::{opcode, Code};
 
 /// Listens until it is dropped; each connection runs the script in a thread of its own.
+#[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
@@ -77,14 +80,18 @@ impl Peer {
 
     /// The next frame from the client, `None` at the end of the connection.
     pub fn next_frame(&mut self) -> Option<Bytes> {
+        self.read_frame().expect("a frame")
+    }
+
+    pub(crate) fn read_frame(&mut self) -> Result<Option<Bytes>, FrameError> {
         let mut buffer = [0; 64 << 10];
         loop {
-            if let Some(frame) = self.frames.next_frame().expect("a frame") {
-                return Some(frame);
+            if let Some(frame) = self.frames.next_frame()? {
+                return Ok(Some(frame));
             }
             match self.stream.read(&mut buffer) {
                 Ok(count) if count > 0 => self.frames.extend(&buffer[..count]),
-                _ => return None,
+                _ => return Ok(None),
             }
         }
     }
@@ -129,6 +136,27 @@ impl Peer {
     /// Lets this thread wait; for delays that are part of a script.
     pub fn delay(&self, span: Duration) {
         thread::sleep(span);
+    }
+
+    /// Writes bytes with TCP_NODELAY, so many at a time, and each lot when the client has read the one before: it
+    /// sees them in these pieces. (One that does not read for a second gets the next all the same.)
+    pub fn send_in_pieces(&mut self, bytes: &[u8], size: usize) {
+        for piece in bytes.chunks(size.max(1)) {
+            self.send(piece);
+            wait_until_read(&self.stream, || false);
+        }
+    }
+
+    /// Writes bytes in two pieces, as [`send_in_pieces`](Self::send_in_pieces) does: `at` of them first.
+    pub fn send_split(&mut self, bytes: &[u8], at: usize) {
+        let (head, tail) = bytes.split_at(at.min(bytes.len()));
+        self.send_in_pieces(head, head.len());
+        self.send(tail);
+    }
+
+    /// Makes the end of the connection, which comes when the script returns, a reset (RST instead of FIN).
+    pub fn reset(&mut self) {
+        let _ = set_socket_linger(&self.stream, Some(Duration::ZERO));
     }
 
     /// Ends the connection in both directions.
