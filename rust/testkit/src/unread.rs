@@ -27,29 +27,41 @@ fn ask_kernel() -> io::Result<OwnedFd> {
     Ok(socket_with(AddressFamily::NETLINK, SocketType::DGRAM, flags, Some(SOCK_DIAG))?)
 }
 
-/// Bytes that are under way to the reader or lie in his socket; `None` if he has gone.
-fn unread(kernel: &OwnedFd, stream: &TcpStream) -> Option<u32> {
+/// Bytes that are under way to the reader or lie in his socket; `None` if he has gone. (What is not acknowledged says
+/// nothing: the reader's system takes its time for that.)
+fn unread(kernel: &OwnedFd, stream: &TcpStream) -> Option<u64> {
     match (stream.local_addr().ok()?, stream.peer_addr().ok()?) {
         (SocketAddr::V4(own), SocketAddr::V4(other)) => {
-            let (_, under_way) = queues(kernel, own, other)?;
-            Some(under_way + queues(kernel, other, own)?.0)
+            let (writer, reader) = (tell(kernel, own, other)?, tell(kernel, other, own)?);
+            Some(reader.unread + writer.sent.saturating_sub(reader.received))
         }
         _ => None,
     }
 }
 
-/// Bytes in the queues (to be read, to be acknowledged) of the socket with these addresses. Source: `sock_diag(7)`.
-fn queues(kernel: &OwnedFd, local: SocketAddrV4, remote: SocketAddrV4) -> Option<(u32, u32)> {
+/// What the kernel knows of a socket, in bytes.
+struct Told {
+    /// In its queue of what is to be read.
+    unread: u64,
+    sent: u64,
+    received: u64,
+}
+
+/// Asks for the socket with these addresses. Source: `sock_diag(7)`, `linux/inet_diag.h`, `linux/tcp.h`.
+fn tell(kernel: &OwnedFd, local: SocketAddrV4, remote: SocketAddrV4) -> Option<Told> {
     const SOCK_DIAG_BY_FAMILY: u16 = 20;
     const NLM_F_REQUEST: u16 = 1;
     const AF_INET: u8 = 2;
     const IPPROTO_TCP: u8 = 6;
-    const HEADER: usize = 16;
+    /// An attribute of the answer: `struct tcp_info`. It is asked for by a bit.
+    const INET_DIAG_INFO: u16 = 2;
+    /// Of the message's header, and of that with `struct inet_diag_msg`.
+    const LENGTHS: (usize, usize) = (16, 16 + 72);
     let mut ask = 72u32.to_ne_bytes().to_vec();
     ask.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
     ask.extend(NLM_F_REQUEST.to_ne_bytes());
     ask.extend([0; 8]); // sequence number, and who asks
-    ask.extend([AF_INET, IPPROTO_TCP, 0, 0]);
+    ask.extend([AF_INET, IPPROTO_TCP, 1 << (INET_DIAG_INFO - 1), 0]);
     ask.extend(u32::MAX.to_ne_bytes()); // in whatever state
     ask.extend(local.port().to_be_bytes());
     ask.extend(remote.port().to_be_bytes());
@@ -60,14 +72,29 @@ fn queues(kernel: &OwnedFd, local: SocketAddrV4, remote: SocketAddrV4) -> Option
     ask.extend([0; 4]); // on whatever interface
     ask.extend([0xff; 8]); // without a cookie
     sendto(kernel, &ask, SendFlags::empty(), &SocketAddrNetlink::new(0, 0)).ok()?;
-    let mut answer = [0; 1024];
+    let mut answer = [0; 4096];
     let (count, _) = recv(kernel, &mut answer, RecvFlags::empty()).ok()?;
     let answer = answer.get(..count)?;
     if answer.get(4..6)? != SOCK_DIAG_BY_FAMILY.to_ne_bytes() {
         return None; // an error: there is no such socket
     }
-    let number = |at: usize| Some(u32::from_ne_bytes(*answer.get(HEADER + at..)?.first_chunk()?));
-    Some((number(56)?, number(60)?))
+    let unread = u32::from_ne_bytes(*answer.get(LENGTHS.0 + 56..)?.first_chunk()?).into();
+    let mut attributes = answer.get(LENGTHS.1..)?;
+    loop {
+        let half = |at: usize| Some(u16::from_ne_bytes(*attributes.get(at..)?.first_chunk()?));
+        let (length, kind) = (usize::from(half(0)?), half(2)?);
+        if kind == INET_DIAG_INFO {
+            let info = attributes.get(4..length)?;
+            let number = |at: usize| Some(u64::from_ne_bytes(*info.get(at..)?.first_chunk()?));
+            // Without what was sent again.
+            return Some(Told {
+                unread,
+                received: number(128)?,
+                sent: number(200)?.saturating_sub(number(208)?),
+            });
+        }
+        attributes = attributes.get(length.next_multiple_of(4).max(4)..)?;
+    }
 }
 
 #[cfg(test)]

@@ -148,8 +148,8 @@ fn is_ping(frame: &[u8]) -> bool {
 fn shown(frame: &Bytes) -> Surprise {
     match RequestHeader::decode(&mut frame.clone()) {
         Ok(header) => {
-            format!("the frame {frame:02x?} came (xid {}, opcode {})", header.xid, header.opcode)
+            format!("the frame {frame:?} came (xid {}, opcode {})", header.xid, header.opcode)
         }
-        Err(_) => format!("the frame {frame:02x?} came"),
+        Err(_) => format!("the frame {frame:?} came"),
     }
 }

@@ -1,5 +1,6 @@
 //! The steps of a script, by the names that scripts use.
 
+use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
 use zk_proto::chroot::Chroot;
@@ -123,7 +124,7 @@ impl fmt::Display for Step {
             Do::Handshake(None) => f.write_str("a handshake"),
             Do::Handshake(Some(id)) => write!(f, "a handshake for session {id:#x}"),
             Do::Expect(opcode) => write!(f, "a request with opcode {opcode}"),
-            Do::ExpectFrame(frame) => write!(f, "the frame {frame:02x?}"),
+            Do::ExpectFrame(frame) => write!(f, "the frame {:?}", Bytes::copy_from_slice(frame)),
             Do::ExpectEnd | Do::Serve(_) | Do::Swallow => f.write_str("the end of the connection"),
             Do::Grant { .. } => f.write_str("the session to be granted"),
             Do::Reply(code, _) => write!(f, "a request to be answered with {code:?}"),
