@@ -38,6 +38,63 @@ fn neither_events_nor_a_request_under_way_hold_the_ping_back() {
     assert_eq!(pings(&mut pair), 1);
 }
 
+/// The moments of the pings in thirty seconds, in milliseconds, while something happens ten times a second.
+fn pings_of_half_a_minute(mut happens: impl FnMut(&mut Pair, u64)) -> Vec<u128> {
+    let mut pair = Pair::connected();
+    let start = pair.now;
+    let mut moments = Vec::new();
+    for tenth in 1..=300 {
+        pair.advance(MS(100));
+        for _ in 0..pings(&mut pair) {
+            moments.push(pair.now.since(start).as_millis());
+            pair.reply(-2, 0, Code::OK, b"");
+        }
+        happens(&mut pair, tenth);
+        assert_eq!(pair.session.state(), KeeperState::CONNECTED);
+    }
+    moments
+}
+
+#[test]
+fn pings_keep_time_over_events_over_late_answers_and_over_requests_that_are_given_up() {
+    let every_second: Vec<u128> = (1..=30).map(|second| second * 1_000).collect();
+    assert_eq!(pings_of_half_a_minute(|_, _| ()), every_second);
+    let event = event_frame(EventType::CHANGED, b"/x");
+    assert_eq!(pings_of_half_a_minute(|pair, _| pair.feed(&event)), every_second);
+    // Asked at the moment of the ping, and answered at any moment, or never.
+    for answered in [1, 5, 9, 11] {
+        let asked = pings_of_half_a_minute(|pair, tenth| {
+            if tenth % 10 == 0 {
+                pair.submit(&GET, None);
+                pair.sent();
+            }
+            if tenth % 10 == answered && tenth > 10 {
+                pair.reply((tenth / 10) as i32, 1, Code::NO_NODE, b"");
+            }
+        });
+        assert_eq!(asked, every_second, "answered after {answered} tenths of a second");
+    }
+}
+
+#[test]
+fn pings_and_patience_go_by_the_timeout_that_was_granted_and_not_by_the_wish() {
+    for granted in [300, 1_500, 30_000, 3_600_000] {
+        let mut pair = Pair::new(config("a")); // which wishes for three seconds
+        pair.accept();
+        pair.feed(&zk_testkit::handshake(granted, 7));
+        pair.actions();
+        let (start, third) = (pair.now, MS(granted as u64) / 3);
+        pair.advance(third - MS(1));
+        assert_eq!(pings(&mut pair), 0, "{granted} ms were granted");
+        pair.advance(MS(1));
+        assert_eq!(pings(&mut pair), 1, "{granted} ms were granted");
+        pair.advance(third - MS(1));
+        assert_eq!(pair.session.state(), KeeperState::CONNECTED, "{granted} ms were granted");
+        pair.advance(MS(1));
+        assert_eq!(pair.actions()[0], (start + third * 2, Action::Disconnect), "{granted} ms were granted");
+    }
+}
+
 #[test]
 fn writing_does_hold_it_back() {
     let mut pair = Pair::connected();

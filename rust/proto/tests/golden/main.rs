@@ -1,13 +1,21 @@
 //! Our bytes and our reading of theirs against what real servers accepted and answered.
 
 mod hostile;
+// Its items are public because the fuzzer's programs use them too.
+#[allow(unreachable_pub)]
+#[path = "../../../fuzz/src/meter.rs"]
+mod meter;
 mod script;
 mod stored;
+mod turned;
 
 use bytes::Bytes;
 use stored::Stored;
 use zk_proto::chroot::Chroot;
 use zk_proto::op::Reply;
+
+#[global_allocator]
+static METER: meter::Meter = meter::Meter;
 
 /// Every record, run through.
 fn records() -> Vec<Stored> {

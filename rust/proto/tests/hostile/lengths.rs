@@ -1,6 +1,7 @@
 //! Lengths and counts that lie; bodies that end early, go on for too long, or have a bit turned.
 
 use crate::{answers, body, dropped, meter, shapes, still_works, GET};
+use zk_proto::op::Request;
 use zk_proto::session::{Config, Output};
 use zk_proto::{Code, KeeperState};
 use zk_testkit::{config, frame, reply_frame, Pair};
@@ -114,6 +115,20 @@ fn counts_and_lengths_inside_answers_are_refused() {
         }
     }
     assert_eq!(tried, 8 * 5);
+}
+
+/// Header and count fill a frame of twenty bytes.
+#[test]
+fn a_count_of_two_thousand_million_with_nothing_behind_it_is_refused() {
+    for (request, _) in shapes() {
+        let bytes = reply_frame(1, 5, Code::OK, &i32::MAX.to_be_bytes());
+        assert_eq!(bytes[..4], 20u32.to_be_bytes());
+        if matches!(request, Request::GetAllChildrenNumber { .. } | Request::AddWatch { .. }) {
+            continue; // which have nothing but a number in their answers
+        }
+        let ((), used) = meter::peak(|| dropped(&request, &bytes));
+        assert!(used <= 64 << 10, "{request:?}: {used} bytes of memory");
+    }
 }
 
 /// Some flips change nothing that can be noticed. Whatever they do: one answer, little memory, and a

@@ -13,6 +13,7 @@ mod memory;
 mod meter;
 mod numbers;
 mod pace;
+mod records;
 mod transactions;
 
 use bytes::Bytes;
