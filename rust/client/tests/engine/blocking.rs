@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use zk_client::Step;
 use zk_proto::op::{Reply, Request};
 use zk_proto::{opcode, Code, EventType, KeeperState};
+use zk_testkit::script::{event, expect, grant, handshake, hang_up, reply, send, serve, swallow, Script};
 use zk_testkit::{event_frame, reply_frame, Server};
 
 #[test]
@@ -63,20 +64,18 @@ fn an_event_is_delivered_although_the_lead_was_kept_for_the_next_call() {
 
 #[test]
 fn events_before_a_reply_are_queued_when_the_call_returns() {
-    let server = Server::start(|peer, _| {
-        peer.shake_hands(30_000, 7);
-        let mut calls = 0;
-        peer.serve(|peer, _| {
-            calls += 1;
-            match calls {
-                1 => (Code::OK, vec![0; 68]),
-                _ => {
-                    peer.send(&event_frame(EventType::CHANGED, b"/n"));
-                    (Code::NO_NODE, Vec::new())
-                }
-            }
-        });
-    });
+    let server = Script::new()
+        .connection([
+            handshake(),
+            grant(30_000, 7),
+            expect(opcode::EXISTS),
+            reply(Code::OK, &[0; 68]),
+            expect(opcode::GET_DATA),
+            event(EventType::CHANGED, b"/n"),
+            reply(Code::NO_NODE, b""),
+            serve(Code::NO_NODE),
+        ])
+        .start();
     let client = Client::connect(&server.hosts());
     let exists = Request::Exists { path: b"/n", watch: true };
     let ticket = client.handle.submit(&exists, Some(5), None).unwrap();
@@ -172,13 +171,11 @@ fn a_server_that_accepts_and_says_nothing_is_connection_loss_too() {
 
 #[test]
 fn a_server_that_stalls_is_left_and_the_next_call_works() {
-    let server = Server::start(|peer, number| {
-        peer.shake_hands(900, 7);
-        match number {
-            0 => peer.swallow(),
-            _ => peer.serve(no_node),
-        }
-    });
+    let server = Script::new()
+        .connection([handshake(), grant(900, 7), expect(opcode::SET_DATA), swallow()])
+        .connection([handshake(), grant(900, 7), serve(Code::NO_NODE)])
+        .and_so_on()
+        .start();
     let client = Client::connect(&server.hosts());
     let ticket = client.handle.submit(&SET, None, None).unwrap();
     let failure = client.handle.wait(ticket).unwrap_err();
@@ -190,15 +187,11 @@ fn a_server_that_stalls_is_left_and_the_next_call_works() {
 
 #[test]
 fn a_connection_that_ends_between_request_and_reply_is_connection_loss() {
-    let server = Server::start(|peer, number| {
-        peer.shake_hands(30_000, 7);
-        if number % 2 == 0 {
-            peer.request();
-            peer.hang_up();
-        } else {
-            peer.serve(no_node);
-        }
-    });
+    let server = Script::new()
+        .connection([handshake(), grant(30_000, 7), expect(opcode::SET_DATA), hang_up()])
+        .connection([handshake(), grant(30_000, 7), serve(Code::NO_NODE)])
+        .and_so_on()
+        .start();
     let client = Client::connect(&server.hosts());
     let ticket = client.handle.submit(&SET, None, None).unwrap();
     assert!(client.handle.wait(ticket).unwrap_err().maybe_applied);
@@ -207,18 +200,13 @@ fn a_connection_that_ends_between_request_and_reply_is_connection_loss() {
 
 #[test]
 fn a_server_that_talks_rubbish_is_tried_again_and_survived() {
-    let server = Server::start(|peer, number| match number {
-        0 => peer.send(b"HTTP/1.1 400 Bad Request\r\n\r\n"),
-        1 => peer.send(&[0xff; 10_000]),
-        2 => {
-            peer.shake_hands(30_000, 7);
-            peer.send(&[0; 4_000]);
-        }
-        _ => {
-            peer.shake_hands(30_000, 7);
-            peer.serve(no_node);
-        }
-    });
+    let server = Script::new()
+        .connection([send(b"HTTP/1.1 400 Bad Request\r\n\r\n")])
+        .connection([send(&[0xff; 10_000])])
+        .connection([handshake(), grant(30_000, 7), send(&[0; 4_000])])
+        .connection([handshake(), grant(30_000, 7), serve(Code::NO_NODE)])
+        .and_so_on()
+        .start();
     let client = Client::connect(&server.hosts());
     let give_up = Instant::now() + Duration::from_secs(20);
     while client.call(&GET) != Code::NO_NODE {

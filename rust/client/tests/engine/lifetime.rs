@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zk_client::Engine;
 use zk_proto::{opcode, Code, KeeperState};
+use zk_testkit::script::{self, delay, expect, grant, hang_up, Script};
 use zk_testkit::{handshake, reply_frame, Server};
 
 /// A server that counts the sessions that were closed in so many words.
@@ -65,13 +66,11 @@ fn closing_does_not_wait_for_a_silent_server_longer_than_asked() {
 
 #[test]
 fn waiting_for_a_connection_ends_with_it_with_time_or_with_the_session() {
-    let server = Server::start(|peer, number| {
-        peer.delay(Duration::from_millis(50));
-        peer.shake_hands(if number == 0 { 30_000 } else { 0 }, 7);
-        if number == 0 {
-            peer.request();
-        }
-    });
+    let steps = [delay(Duration::from_millis(50)), script::handshake(), grant(30_000, 7)];
+    let server = Script::new()
+        .connection(steps.into_iter().chain([expect(opcode::GET_DATA), hang_up()]))
+        .connection([script::handshake_for(7), grant(0, 7)])
+        .start();
     let client = Client::connect(&server.hosts());
     let early = client.handle.wait_connected(Some(Duration::from_millis(1)));
     assert_eq!(client.handle.wait(early).unwrap_err().code, Code::CONNECTION_LOSS);

@@ -3,7 +3,7 @@
 
 use crate::common::{Client, GET, SET};
 use crate::keeper::{Keeper, ID};
-use crate::{close, LONG};
+use crate::{alone, close, patient, LONG};
 use zk_client::{Delivery, Engine};
 use zk_proto::op::{Create, CreateMode, MultiOp, Request};
 use zk_proto::{opcode, Code, KeeperState};
@@ -17,7 +17,7 @@ const CREATE: Create<'_> =
 fn stage() -> (Keeper, Proxy, Client) {
     let keeper = Keeper::start(30_000, Code::NO_NODE);
     let proxy = Proxy::start(&keeper.server.hosts());
-    let client = Client::connect(&proxy.hosts());
+    let client = alone(&proxy.hosts());
     client.connected();
     (keeper, proxy, client)
 }
@@ -75,7 +75,7 @@ fn every_request_in_turn_may_be_the_one_whose_answer_is_lost() {
     let proxy = Proxy::start(&keeper.server.hosts());
     let engine = Engine::start().unwrap();
     for lost in 1..=10 {
-        let client = Client::on(&engine, &proxy.hosts());
+        let client = patient(&engine, &proxy.hosts());
         client.connected();
         proxy.lose_reply(Asked::Number(lost), 1);
         for id in 1..=10 {
@@ -102,7 +102,7 @@ fn an_answer_is_lost_and_then_the_session() {
         .connection([handshake_for(0), grant(30_000, ID), expect(opcode::CREATE), reset()])
         .connection([handshake_for(ID), grant(0, 0)])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     let ticket = client.handle.submit(&Request::Create(CREATE), None, None).unwrap();
     let failure = client.handle.wait(ticket).unwrap_err();
     assert_eq!((failure.code, failure.maybe_applied), (Code::CONNECTION_LOSS, true));
@@ -119,7 +119,7 @@ fn a_reset_before_any_answer_is_no_reason_to_believe_in_the_session() {
         .connection([handshake_for(0), grant(30_000, ID), expect(opcode::GET_DATA), reset()])
         .connection([handshake_for(ID), grant(30_000, ID), serve(Code::NO_NODE)])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     assert_eq!(client.call(&GET), Code::CONNECTION_LOSS);
     assert_eq!(client.call(&GET), Code::NO_NODE);
     assert_eq!(client.handle.client_id().unwrap().0, ID);

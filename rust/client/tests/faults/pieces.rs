@@ -2,8 +2,7 @@
 
 use crate::common::{Client, GET};
 use crate::keeper::Keeper;
-use crate::{close, LONG};
-use std::sync::Arc;
+use crate::{alone, close, patient, LONG};
 use std::time::Duration;
 use zk_client::Engine;
 use zk_proto::op::{AddWatchMode, Reply, Request};
@@ -25,10 +24,6 @@ fn talkative() -> Keeper {
         peer.send(&event_frame(EventType::CHANGED, b"/n"));
         (Code::OK, data())
     })
-}
-
-fn open(engine: &Arc<Engine>, proxy: &Proxy) -> Client {
-    Client::with(engine, &proxy.hosts(), |settings| settings.session_timeout = Duration::from_secs(30))
 }
 
 /// Two answers with data, the first of which leaves a watch, and between them its event.
@@ -76,7 +71,7 @@ fn a_session_byte_by_byte_in_both_directions() {
     for way in [Way::ToServer, Way::ToClient] {
         proxy.segments(way, Segments::Of(1));
     }
-    let client = open(&Engine::start().unwrap(), &proxy);
+    let client = alone(&proxy.hosts());
     client.connected();
     answers_and_events_come_whole(&client, "byte by byte");
     close(&client);
@@ -92,7 +87,7 @@ fn every_frame_of_a_session_may_be_cut_anywhere() {
     assert!(longest > handshake(1, 7).len());
     for at in 1..longest {
         proxy.segments(Way::ToClient, Segments::FramesAt(at));
-        let client = open(&engine, &proxy);
+        let client = patient(&engine, &proxy.hosts());
         client.connected();
         answers_and_events_come_whole(&client, &format!("frames cut behind {at} bytes"));
         assert_eq!(proxy.counts().connections, at);
@@ -139,7 +134,7 @@ fn a_handshake_cut_anywhere_says_whether_the_server_is_read_only() {
 fn a_thousand_answers_in_one_packet_come_in_order() {
     let keeper = Keeper::start(30_000, Code::NO_NODE);
     let proxy = Proxy::start(&keeper.server.hosts());
-    let client = open(&Engine::start().unwrap(), &proxy);
+    let client = alone(&proxy.hosts());
     client.connected();
     proxy.gather(Way::ToClient, 1_000);
     for id in 0..999 {
@@ -167,7 +162,7 @@ fn a_thousand_events_in_one_packet_come_in_order_and_before_the_answer_behind_th
         (Code::NO_NODE, Vec::new())
     });
     let proxy = Proxy::start(&keeper.server.hosts());
-    let client = open(&Engine::start().unwrap(), &proxy);
+    let client = alone(&proxy.hosts());
     client.connected();
     proxy.gather(Way::ToClient, 1_002);
     let watch = Request::AddWatch { path: b"/n", mode: AddWatchMode::PersistentRecursive };

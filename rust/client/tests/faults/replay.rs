@@ -1,8 +1,8 @@
 //! What is set up again on a new connection, in the bytes that a server gets.
 
-use crate::common::{Client, GET};
+use crate::common::GET;
 use crate::keeper::ID;
-use crate::{close, LONG};
+use crate::{alone, close, LONG};
 use std::collections::BTreeSet;
 use std::sync::mpsc::channel;
 use std::sync::Mutex;
@@ -55,7 +55,7 @@ fn credentials_go_first_then_watches_then_who_has_waited() {
             serve(Code::NO_NODE),
         ])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     client.handle.add_auth(b"digest", b"ann:secret", None).unwrap();
     let ticket = client.handle.submit(&EXISTS, Some(5), None).unwrap();
     assert_eq!(client.handle.wait(ticket).unwrap_err().code, Code::NO_NODE);
@@ -87,7 +87,7 @@ fn ten_thousand_watches_pass_through_full_sockets_before_who_has_waited() {
             (if request.opcode == opcode::SET_WATCHES { Code::OK } else { Code::NO_NODE }, Vec::new())
         });
     });
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     client.connected();
     for number in 0..COUNT {
         let path = path(number);
@@ -137,7 +137,7 @@ fn an_old_server_that_ends_the_connection_over_add_watch_costs_that_call_and_no_
             reply(Code::NO_NODE, b""),
         ])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     let ticket = client.handle.submit(&ADD_WATCH, Some(5), None).unwrap();
     let failure = client.handle.wait(ticket).unwrap_err();
     assert_eq!((failure.code, failure.maybe_applied), (Code::UNIMPLEMENTED, false));
@@ -172,7 +172,7 @@ fn an_old_server_that_ends_the_connection_over_persistent_watches_is_left_for_on
             serve(Code::NO_NODE),
         ])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     let ticket = client.handle.submit(&ADD_WATCH, Some(5), None).unwrap();
     client.handle.wait(ticket).unwrap();
     let kinds: Vec<EventType> = (0..8).map(|_| client.event().1.kind).collect();

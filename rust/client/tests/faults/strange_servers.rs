@@ -3,7 +3,7 @@
 
 use crate::common::{Client, GET, SET};
 use crate::keeper::ID;
-use crate::{close, LONG};
+use crate::{alone, close, patient, LONG};
 use bytes::Bytes;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -17,11 +17,14 @@ use zk_testkit::{event_frame, frame, reply_frame};
 
 #[test]
 fn a_handshake_that_is_answered_too_late_is_nobodys() {
+    let late = Duration::from_millis(1_500);
     let server = Script::new()
-        .connection([handshake_for(0), delay(Duration::from_millis(900)), grant(30_000, 8), expect_end()])
+        .connection([handshake_for(0), delay(late), grant(30_000, 8), expect_end()])
         .connection([handshake_for(0), grant(30_000, ID), serve(Code::NO_NODE)])
         .start();
-    let client = Client::connect(&server.hosts()); // it waits for a third of 1.5 s
+    let engine = Engine::start().unwrap();
+    // It waits for a third of its timeout.
+    let client = Client::with(&engine, &server.hosts(), |settings| settings.session_timeout = late * 2);
     client.connected();
     assert_eq!(client.call(&GET), Code::NO_NODE);
     assert_eq!(client.handle.client_id().unwrap().0, ID);
@@ -53,7 +56,7 @@ fn what_servers_may_say_unasked_costs_nothing() {
             serve(Code::OK),
         ])
         .start();
-    let client = Client::connect(&format!("{}/app", server.hosts()));
+    let client = alone(&format!("{}/app", server.hosts()));
     client.connected();
     assert_eq!(client.call(&GET), Code(-999));
     assert_eq!(client.call(&GET), Code::NO_NODE);
@@ -92,7 +95,7 @@ fn an_answer_that_is_nobodys_is_a_lost_connection_and_one_loss_for_who_waits() {
             ])
             .connection([handshake_for(ID), grant(30_000, ID), serve(Code::NO_NODE)])
             .start();
-        let client = Client::on(&engine, &server.hosts());
+        let client = patient(&engine, &server.hosts());
         client.connected();
         client.handle.post(&GET, 1, None, None).unwrap();
         client.handle.post(&SET, 2, None, None).unwrap();
@@ -138,8 +141,7 @@ fn servers_that_are_read_only_or_have_nothing_to_grant_are_left_for_the_next() {
         .connection([handshake_for(0), grant(30_000, 0), expect_end()])
         .connection([handshake_for(0), grant(30_000, ID), serve(Code::NO_NODE)])
         .start();
-    let engine = Engine::start().unwrap();
-    let client = Client::with(&engine, &server.hosts(), |s| s.session_timeout = Duration::from_secs(20));
+    let client = alone(&server.hosts());
     assert_eq!(client.call(&GET), Code::NO_NODE);
     assert_eq!(client.handle.client_id().unwrap().0, ID);
     close(&client);
@@ -157,7 +159,7 @@ fn a_server_that_gives_another_session_than_asked_for_has_lost_it() {
         ])
         .connection([handshake_for(ID), grant(30_000, 8), expect_end()])
         .start();
-    let client = Client::connect(&server.hosts());
+    let client = alone(&server.hosts());
     assert_eq!(client.call(&SET), Code::CONNECTION_LOSS);
     assert_eq!(client.call(&GET), Code::SESSION_EXPIRED);
     assert_eq!(client.handle.state(), KeeperState::EXPIRED);
