@@ -25,7 +25,8 @@ pub(crate) enum WatchRule {
 pub(crate) struct WatchWish {
     pub(crate) rule: WatchRule,
     pub(crate) path: Box<[u8]>,
-    pub(crate) watcher: u64,
+    /// Who is to hear of it; `None`: nobody any more, but the server may set it all the same.
+    pub(crate) watcher: Option<u64>,
     /// The server was not asked for it: another watch hears the same.
     pub(crate) spared: bool,
 }
@@ -71,8 +72,8 @@ impl Pending {
     }
 
     pub(crate) fn forget_watcher(&mut self, watcher: u64) {
-        if self.watch.as_ref().is_some_and(|wish| wish.watcher == watcher) {
-            self.watch = None;
+        if let Some(wish) = &mut self.watch {
+            wish.watcher.take_if(|id| *id == watcher);
         }
     }
 }
@@ -286,7 +287,7 @@ mod tests {
     #[test]
     fn those_that_leave_watches_are_found_as_long_as_there_are_any() {
         let wishing = |xid, rule| Pending {
-            watch: Some(WatchWish { rule, path: Box::from(&b"/n"[..]), watcher: 1, spared: false }),
+            watch: Some(WatchWish { rule, path: Box::from(&b"/n"[..]), watcher: Some(1), spared: false }),
             ..item(xid, 10)
         };
         let found = |q: &PendingQueue| (q.wishes().count(), q.about_persistent().count() > 0);

@@ -252,6 +252,7 @@ impl Session {
     /// Registers the watch that a reply says the server has set. Source: `WatchRegistration` of the
     /// Java client.
     pub(super) fn register_watch(&mut self, wish: &WatchWish, code: Code) {
+        let Some(watcher) = wish.watcher else { return };
         let kind = match (wish.rule, code) {
             (WatchRule::Data | WatchRule::Exists, Code::OK) => WatchKind::Data,
             (WatchRule::Exists, Code::NO_NODE) => WatchKind::Exist,
@@ -260,6 +261,6 @@ impl Session {
             (WatchRule::Recursive, Code::OK | Code::NO_NODE) => WatchKind::Recursive,
             _ => return,
         };
-        self.watches.add(kind, &wish.path, wish.watcher);
+        self.watches.add(kind, &wish.path, watcher);
     }
 }

@@ -32,6 +32,10 @@ impl Arming {
         }
     }
 
+    fn is_under_way(&self, path: &[u8]) -> bool {
+        self.under_way.iter().any(|(other, _)| **other == *path)
+    }
+
     pub(super) fn connection_lost(&mut self) {
         self.owed.extend(self.under_way.drain(..));
     }
@@ -47,11 +51,12 @@ impl Session {
         }
     }
 
-    /// Lets a request do without a watch that is covered. Its frame stands at the end of what goes out.
+    /// Lets a request do without a watch that is covered, or that nobody is to hear of any more. Its frame stands at
+    /// the end of what goes out.
     pub(super) fn spare_covered(&mut self, pending: &mut Pending) {
         let Some(wish) = &mut pending.watch else { return };
         let one_shot = matches!(wish.rule, WatchRule::Data | WatchRule::Exists | WatchRule::Child);
-        if !one_shot || !covers(&self.coming(&wish.path), wish.rule) {
+        if !one_shot || wish.watcher.is_some() && !covers(&self.coming(&wish.path), wish.rule) {
             return;
         }
         // Of these requests the last byte is whether there is to be a watch.
@@ -61,17 +66,27 @@ impl Session {
         }
     }
 
-    /// A reply has registered a watch that the server was not asked for.
+    /// A reply has registered a watch that the server was not asked for; or a child watch, and a recursive one that was
+    /// armed again behind its request has displaced it.
     pub(super) fn check_spared(&mut self, wish: &WatchWish, zxid: i64) {
         let stays: Vec<_> = self.watches.on(&wish.path).into_iter().map(|(kind, _)| kind).collect();
-        if wish.spared && !covers(&stays, wish.rule) {
+        if wish.spared && wish.watcher.is_some() && !covers(&stays, wish.rule) {
             self.arm_one_shots(&wish.path, zxid);
+        } else if wish.rule == WatchRule::Child
+            && stays.contains(&WatchKind::Recursive)
+            && self.arming.is_under_way(&wish.path)
+        {
+            self.arm_again(&wish.path, &[WatchKind::Child], zxid);
         }
     }
 
-    /// A recursive watch was added: it has displaced child watches.
-    pub(super) fn check_displaced(&mut self, wish: &WatchWish, zxid: i64) {
-        if wish.rule == WatchRule::Recursive {
+    /// A recursive watch was added: it has displaced child watches. A persistent one that nobody is to hear of any
+    /// more has displaced whatever there was.
+    pub(super) fn check_displaced(&mut self, wish: &WatchWish, code: Code, zxid: i64) {
+        let stays = matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive);
+        if stays && wish.watcher.is_none() && code == Code::OK {
+            self.arm_one_shots(&wish.path, zxid);
+        } else if wish.rule == WatchRule::Recursive {
             self.arm_again(&wish.path, &[WatchKind::Child], zxid);
         }
     }

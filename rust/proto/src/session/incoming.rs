@@ -194,7 +194,7 @@ impl Session {
             let code = result.as_ref().map_or_else(|failure| failure.code, |_| Code::OK);
             self.register_watch(&wish, code);
             self.check_spared(&wish, header.zxid);
-            self.check_displaced(&wish, header.zxid);
+            self.check_displaced(&wish, code, header.zxid);
         }
         if let Some(removal) = pending.removal {
             self.removal_answered(&removal, pending.token, header.code);

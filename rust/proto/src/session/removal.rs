@@ -28,7 +28,8 @@ impl Session {
             self.watches.on(path).into_iter().partition(|(kind, id)| removal.concerns(*kind, *id));
         // Replies that come before that of the removal may leave more.
         let waiting = self.waiting.iter().filter_map(|w| w.pending.watch.as_ref());
-        let wishes = self.pending.wishes().chain(waiting).filter(|wish| *wish.path == *path);
+        let wishes = self.pending.wishes().chain(waiting);
+        let wishes = wishes.filter(|wish| *wish.path == *path && wish.watcher.is_some());
         let (wished, rivals): (Vec<_>, Vec<_>) = wishes.partition(|wish| removal.concerns_wish(wish));
         if meant.is_empty() && wished.is_empty() {
             return Err(Failure::new(Code::NO_WATCHER));
@@ -79,16 +80,13 @@ impl Session {
     fn drop_wishes(&mut self, removal: &Removal) {
         let state = self.state();
         let waiting = self.waiting.iter_mut().map(|w| &mut w.pending);
-        for pending in self.pending.wishing_mut().chain(waiting) {
-            let Some(wish) =
-                pending.watch.take_if(|wish| *wish.path == *removal.path && removal.concerns_wish(wish))
-            else {
-                continue;
-            };
+        for wish in self.pending.wishing_mut().chain(waiting).filter_map(|p| p.watch.as_mut()) {
+            let concerned = *wish.path == *removal.path && removal.concerns_wish(wish);
+            let Some(watcher) = wish.watcher.take_if(|_| concerned) else { continue };
             let path = Some(Bytes::copy_from_slice(&wish.path));
             let kind = kinds(wish.rule).first().map_or(EventType::DATA_WATCH_REMOVED, |kind| said_of(*kind));
             let event = WatchedEvent { kind, state, path };
-            self.outputs.push_back(Output::Watch { watcher: wish.watcher, event, stays: None });
+            self.outputs.push_back(Output::Watch { watcher, event, stays: None });
         }
     }
 
@@ -122,7 +120,8 @@ impl Removal {
     }
 
     fn concerns_wish(&self, wish: &WatchWish) -> bool {
-        kinds(wish.rule).into_iter().any(|kind| self.concerns(kind, wish.watcher))
+        wish.watcher
+            .is_some_and(|watcher| kinds(wish.rule).into_iter().any(|kind| self.concerns(kind, watcher)))
     }
 }
 

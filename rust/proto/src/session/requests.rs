@@ -82,7 +82,7 @@ impl Session {
         let watch = match (watcher, watch_rule(request), request.path()) {
             (Some(watcher), Some(rule), Some(path)) => {
                 self.check_replay(path)?;
-                Some(WatchWish { rule, path: path.into(), watcher, spared: false })
+                Some(WatchWish { rule, path: path.into(), watcher: Some(watcher), spared: false })
             }
             _ => None,
         };

@@ -1,10 +1,11 @@
 //! What users do, at random.
 
 use super::op::{acl_for, inside, Op};
-use super::user::{End, Stage};
+use super::user::{Asked, End, Stage};
 use super::{Event, Sim};
 use std::time::Duration;
 use zk_proto::connect_string::ConnectString;
+use zk_proto::op::WatcherType;
 use zk_proto::record::Acl;
 use zk_proto::session::Config;
 use zk_proto::time::Time;
@@ -99,6 +100,11 @@ impl Sim {
 
     fn ask_something(&mut self, user: usize) {
         let op = self.some_op(user);
+        if let Op::RemoveWatches { path, .. } = op {
+            let (op, watcher) = self.some_removal(user, path);
+            let within = self.some_span();
+            return self.ask(user, op, watcher, within);
+        }
         let watches = matches!(
             op,
             Op::Get { watch: true, .. }
@@ -136,7 +142,10 @@ impl Sim {
         let path = PATHS[self.rng.usize(0..PATHS.len())].to_owned();
         let full = inside(chroot, &path);
         let watch = self.rng.bool();
-        match self.rng.u32(0..24) {
+        match self.rng.u32(0..25) {
+            24 if !self.plan.old || (!self.plan.calm && self.rng.u32(0..8) == 0) => {
+                Op::RemoveWatches { path, kind: WatcherType::Any, local: false }
+            }
             0..=4 => self.some_create(user, path),
             5..=7 => Op::Delete { path, version: self.some_version(&full) },
             8..=10 => Op::Set { path, data: self.some_data(user), version: self.some_version(&full) },
@@ -242,7 +251,8 @@ impl Sim {
         u.session.forget_watcher(watcher);
         u.armed.retain(|armed| armed.watcher != watcher);
         u.forgotten.push(watcher);
-        for asked in u.asked.iter_mut().filter(|asked| asked.watcher == Some(watcher)) {
+        let wishes = |asked: &Asked| !matches!(asked.op, Op::RemoveWatches { .. });
+        for asked in u.asked.iter_mut().filter(|asked| asked.watcher == Some(watcher) && wishes(asked)) {
             asked.watcher = None;
         }
         for auth in u.auths.iter_mut().filter(|auth| auth.watcher == Some(watcher)) {

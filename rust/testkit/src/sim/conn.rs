@@ -1,12 +1,14 @@
 //! A connection, with what the server keeps for it and what the simulation notes about it.
 
+use super::book::Book;
 use super::net::Pipe;
 use super::op::Op;
+use super::removal::Gap;
 use super::sasl::Progress;
 use bytes::Bytes;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
-use zk_proto::op::Reply;
+use zk_proto::op::{Reply, WatcherType};
 use zk_proto::record::SetWatches;
 use zk_proto::{Code, EventType};
 
@@ -71,8 +73,7 @@ pub(super) struct Hello {
     pub(super) read_only: bool,
 }
 
-/// The watches that a server keeps for a connection, in the order of setWatches2; the second is
-/// empty, because the server keeps exist watches with data watches.
+/// Paths of watches by kind, in the order of setWatches2.
 pub(super) type WatchTable = [BTreeSet<String>; 5];
 
 #[derive(Debug)]
@@ -104,7 +105,7 @@ pub(super) struct Conn {
     pub(super) read_only: bool,
     pub(super) ids: Vec<Bytes>,
     pub(super) login: Progress,
-    pub(super) watches: WatchTable,
+    pub(super) watches: Book,
 
     /// Frames to the client: where each ends in the stream, and what it says.
     pub(super) notes: Vec<(u64, Note)>,
@@ -118,6 +119,9 @@ pub(super) struct Conn {
     /// How many of them the server got, and of how many the client has the reply.
     pub(super) got: usize,
     pub(super) replied: usize,
+    /// By token, what a removal of watches asked the server for.
+    pub(super) removals: BTreeMap<u64, WatcherType>,
+    pub(super) gaps: Vec<Gap>,
     /// Which of the user's authentications were sent, how many the server got and answered.
     pub(super) auths: Vec<usize>,
     pub(super) auths_got: usize,
@@ -134,7 +138,7 @@ pub(super) struct Conn {
 }
 
 impl Conn {
-    pub(super) fn new(user: usize, server: usize) -> Conn {
+    pub(super) fn new(user: usize, server: usize, one_mode: bool) -> Conn {
         Conn {
             user,
             server,
@@ -155,7 +159,7 @@ impl Conn {
             read_only: false,
             ids: Vec::new(),
             login: Progress::Nothing,
-            watches: Default::default(),
+            watches: Book::new(one_mode),
             notes: Vec::new(),
             sent: 0,
             heard: 0,
@@ -163,6 +167,8 @@ impl Conn {
             handed: Vec::new(),
             got: 0,
             replied: 0,
+            removals: BTreeMap::new(),
+            gaps: Vec::new(),
             auths: Vec::new(),
             auths_got: 0,
             auths_answered: 0,

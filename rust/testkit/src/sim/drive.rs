@@ -4,7 +4,7 @@ use super::conn::Conn;
 use super::net::Way;
 use super::op::Op;
 use super::server::Manners;
-use super::user::{Asked, Heard, Stage};
+use super::user::{Asked, End, Heard, Stage};
 use super::{Event, Sim};
 use std::time::Duration;
 use zk_proto::chroot::Chroot;
@@ -78,7 +78,7 @@ impl Sim {
         self.settle(user);
     }
 
-    fn collect(&mut self, user: usize) {
+    pub(super) fn collect(&mut self, user: usize) {
         let u = &mut self.users[user];
         while let Some(output) = u.session.poll_output() {
             u.outputs.push_back(output);
@@ -114,7 +114,7 @@ impl Sim {
         let conn = self.conns.len();
         self.trace(|_| format!("user {user}: conn {conn} to server {server}"));
         self.counts.bump("attempts to connect");
-        self.conns.push(Conn::new(user, server));
+        self.conns.push(Conn::new(user, server, self.plan.one_mode));
         self.users[user].conn = Some(conn);
         let at = self.now + self.latency();
         let s = &self.servers[server];
@@ -211,25 +211,40 @@ impl Sim {
             self.counts.bump("requests that were too long");
             return;
         }
+        let (mut stage, mut end) = (None, None);
+        if matches!(op, Op::RemoveWatches { .. })
+            && self.removed_at_once(user, token, &full, watcher, &result)
+        {
+            if result.is_err() {
+                return;
+            }
+            (stage, end) = (Some(Stage::Done), Some(End::Answered { done: true }));
+        }
         assert_eq!(result, Ok(()), "a session that is not over refused a request");
-        let (stage, offset) = match u.conn.filter(|_| u.session.is_connected()) {
+        self.note_mixture(user, &full);
+        let u = &mut self.users[user];
+        let (at_once, mut offset) = (stage.is_some(), None);
+        let stage = stage.unwrap_or_else(|| match u.conn.filter(|_| u.session.is_connected()) {
             // It will wait for the next connection, but the model learns of that when this one is left.
             Some(conn) if u.moving || !u.waits.is_empty() || in_flight >= u.most_in_flight => {
                 self.counts.bump("requests that waited for room");
-                (Stage::Crowded(conn), None)
+                Stage::Crowded(conn)
             }
             Some(conn) => {
-                let c = &mut self.conns[conn];
-                c.handed.push(token);
-                (Stage::Handed(conn, c.handed.len() - 1), Some(c.written + untold))
+                let c = &self.conns[conn];
+                offset = Some(c.written + untold);
+                Stage::Handed(conn, c.handed.len())
             }
-            None => (Stage::Waits, None),
-        };
-        if !matches!(stage, Stage::Handed(..)) {
+            None => Stage::Waits,
+        });
+        if !at_once && !matches!(stage, Stage::Handed(..)) {
             u.waits.push_back(token);
         }
         let connect_by = deadline.min(at + timeout);
-        u.asked.push(Asked { op, full, watcher, at, deadline, connect_by, stage, offset, end: None });
+        u.asked.push(Asked { op, full, watcher, at, deadline, connect_by, stage, offset, end });
+        if let Stage::Handed(conn, _) = stage {
+            self.note_handed(user, conn, token);
+        }
         self.counts.bump("requests");
         self.trace(|sim| {
             let asked = &sim.users[user].asked[token as usize - 1];

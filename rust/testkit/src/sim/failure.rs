@@ -2,14 +2,22 @@
 //! failures and changes of state.
 
 use super::user::{End, Kind, Stage};
-use super::{login, Sim};
+use super::{login, removal, Sim};
 use zk_proto::session::{Failure, Output};
 use zk_proto::{Code, EventType, KeeperState};
 
 impl Sim {
     /// What no frame was the reason of: failures, by loss, time or the end; and changes of state.
     pub(super) fn judge_rest(&mut self, user: usize) {
-        while let Some(output) = self.users[user].outputs.pop_front() {
+        while let Some(output) = self.users[user].outputs.front() {
+            let done = matches!(output, Output::Completed { result: Ok(_), .. });
+            if done
+                || matches!(output, Output::Watch { event, .. } if removal::is_said_of_removal(event.kind))
+            {
+                self.judge_removal_alone(user);
+                continue;
+            }
+            let Some(output) = self.users[user].outputs.pop_front() else { break };
             self.trace(|_| format!("user {user} is told {output:?}"));
             let u = &mut self.users[user];
             assert!(!u.over || output == Output::Closed, "{output:?} after the end");

@@ -68,7 +68,7 @@ impl Sim {
             }
             Note::Event { kind, path, applied } => self.judge_event(user, kind, &path, applied),
             Note::Reply { token, done } => {
-                self.judge_reply(user, token, &done);
+                self.judge_reply(user, conn, token, &done);
                 self.note_room(user, conn);
             }
         }
@@ -117,26 +117,32 @@ impl Sim {
         }
     }
 
-    fn judge_reply(&mut self, user: usize, token: u64, done: &Done) {
+    fn judge_reply(&mut self, user: usize, conn: usize, token: u64, done: &Done) {
         let u = &mut self.users[user];
-        let asked = &u.asked[token as usize - 1];
         assert!(done.applied >= u.applied, "a read that went back in time");
         u.applied = done.applied;
         u.last_zxid = u.last_zxid.max(done.zxid);
         assert!(u.session.last_zxid() >= done.zxid, "the session forgot a zxid");
+        let u = &self.users[user];
         for armed in &u.armed {
             let seen = self.ensemble.seen(&armed.path, done.applied);
+            if !armed.kept(&seen) && self.is_in_gap(conn, armed) {
+                self.counts.bump("states seen before the event while a watch was being armed again");
+                continue;
+            }
             assert!(
                 armed.kept(&seen),
                 "user {user} sees a state from before which {armed:?} was to warn him"
             );
         }
+        let u = &mut self.users[user];
+        let asked = &u.asked[token as usize - 1];
         if let Some((watcher, kind)) = asked.watcher.zip(watch_of(&asked.full, done.code)) {
             let path = asked.full.path().to_owned();
             let known = u.armed.iter().any(|a| (a.watcher, a.kind, &a.path) == (watcher, kind, &path));
             if !known {
                 let seen = self.ensemble.seen(&path, done.applied);
-                u.armed.push(Armed { watcher, kind, path, seen });
+                u.armed.push(Armed { watcher, kind, path, seen, on: Some(conn) });
                 self.counts.bump(match kind {
                     Kind::Data => "watches set: data",
                     Kind::Exist => "watches set: exist",
@@ -146,14 +152,17 @@ impl Sim {
                 });
             }
         }
-        if asked.stage == Stage::Done {
+        let removal = matches!(self.users[user].asked[token as usize - 1].full, Op::RemoveWatches { .. });
+        let removed = removal.then(|| self.judge_removal(user, token, done.code));
+        let u = &self.users[user];
+        if u.asked[token as usize - 1].stage == Stage::Done {
             self.counts.bump("answers that nobody waited for any more");
             return;
         }
-        let result = match done.code {
+        let result = removed.unwrap_or_else(|| match done.code {
             Code::OK => Ok(unchrooted(&done.reply, u.chroot)),
             code => Err(Failure::new(code)),
-        };
+        });
         let failed =
             matches!(&done.reply, Reply::Multi(r) if r.iter().any(|r| matches!(r, OpResult::Error(_))));
         self.counts.bump(if done.code == Code::OK && !failed {

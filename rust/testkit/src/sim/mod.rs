@@ -10,6 +10,7 @@
 //! `pace`, `rest`) hold the session to it while it runs. Whatever breaks a rule panics.
 
 mod act;
+mod book;
 mod conn;
 mod counts;
 mod drive;
@@ -26,6 +27,7 @@ mod order;
 mod pace;
 mod quorum;
 mod reads;
+mod removal;
 mod rest;
 mod room;
 mod sasl;
@@ -83,6 +85,8 @@ struct Plan {
     /// Servers that hand out a new session instead of refusing an old one.
     keeper: bool,
     stat_in_multi: bool,
+    /// Servers before 3.9, which keep one watch of a session on a path.
+    one_mode: bool,
 }
 
 /// Orders by time, then by the order of planning.
@@ -162,6 +166,7 @@ impl Sim {
             old: rng.u32(0..8) == 0,
             keeper: rng.u32(0..8) == 0,
             stat_in_multi: rng.bool(),
+            one_mode: rng.bool(),
         };
         let reads_alone = rng.bool() && !plan.old;
         let servers = [1, 3, 3, 5][rng.usize(0..4)];

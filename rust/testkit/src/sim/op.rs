@@ -1,7 +1,7 @@
 //! Requests as the model has them: owned, to be made at random, sent, decoded and compared.
 
 use bytes::Bytes;
-use zk_proto::op::{AddWatchMode, Create, CreateMode, MultiOp, ReadOp, Request};
+use zk_proto::op::{AddWatchMode, Create, CreateMode, MultiOp, ReadOp, Request, WatcherType};
 use zk_proto::opcode;
 use zk_proto::record::{Acl, MultiHeader};
 use zk_proto::wire::Reader;
@@ -21,6 +21,7 @@ pub(super) enum Op {
     Multi(Vec<Op>),
     MultiRead(Vec<Op>),
     AddWatch { path: String, recursive: bool },
+    RemoveWatches { path: String, kind: WatcherType, local: bool },
     Close,
 }
 
@@ -45,7 +46,8 @@ impl Op {
             | Op::GetAcl { path }
             | Op::SetAcl { path, .. }
             | Op::Sync { path }
-            | Op::AddWatch { path, .. } => path,
+            | Op::AddWatch { path, .. }
+            | Op::RemoveWatches { path, .. } => path,
             Op::Multi(_) | Op::MultiRead(_) | Op::Close => "",
         }
     }
@@ -75,7 +77,8 @@ impl Op {
             | Op::GetAcl { path }
             | Op::SetAcl { path, .. }
             | Op::Sync { path }
-            | Op::AddWatch { path, .. } => *path = inside(chroot, path),
+            | Op::AddWatch { path, .. }
+            | Op::RemoveWatches { path, .. } => *path = inside(chroot, path),
             Op::Multi(ops) | Op::MultiRead(ops) => ops.iter_mut().for_each(|op| *op = op.chrooted(chroot)),
             Op::Close => {}
         }
@@ -104,6 +107,9 @@ impl Op {
                 let mode =
                     if *recursive { AddWatchMode::PersistentRecursive } else { AddWatchMode::Persistent };
                 then(&Request::AddWatch { path, mode })
+            }
+            Op::RemoveWatches { kind, local, .. } => {
+                then(&Request::RemoveWatches { path, kind: *kind, local: *local })
             }
             Op::Check { .. } | Op::Close => unreachable!("never asked for alone"),
         }
@@ -187,6 +193,9 @@ impl Op {
             opcode::SET_ACL => Op::SetAcl { path, acl: acl(from), version: int(from) },
             opcode::SYNC => Op::Sync { path },
             opcode::ADD_WATCH => Op::AddWatch { path, recursive: int(from) == 1 },
+            opcode::REMOVE_WATCHES => {
+                Op::RemoveWatches { path, kind: super::removal::kind_of(int(from)), local: false }
+            }
             _ => panic!("a request with the unexpected opcode {opcode}"),
         }
     }

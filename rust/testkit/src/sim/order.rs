@@ -32,12 +32,20 @@ impl Sim {
         let token = *c.handed.get(c.got).unwrap_or_else(|| panic!("{op:?} was never handed over"));
         c.got += 1;
         let asked = &user.asked[token as usize - 1];
+        if let (Op::RemoveWatches { path, .. }, Op::RemoveWatches { path: other, kind, .. }) =
+            (&asked.full, op)
+        {
+            assert_eq!(path, other, "request {token} of user {}", c.user);
+            c.removals.insert(token, *kind);
+            return token;
+        }
         if asked.full != *op {
             // A one-shot watch is spared where a persistent one hears the same.
             assert_eq!(asked.full.without_watch(), *op, "request {token} of user {}", c.user);
             let path = asked.full.path();
             let covers = |op: &Op| matches!(op, Op::AddWatch { path: other, .. } if other == path);
-            let added = user.asked.iter().any(|asked| covers(&asked.full));
+            // Or nobody is to hear of it any more.
+            let added = asked.watcher.is_none() || user.asked.iter().any(|asked| covers(&asked.full));
             assert!(added, "request {token} of user {} has lost its watch", c.user);
             self.counts.bump("one-shot watches covered by persistent ones");
         }

@@ -1,8 +1,9 @@
 //! What a server answers by itself, from what it has applied; and the watches that this leaves.
 
-use super::conn::{Conn, Note, WatchTable};
+use super::conn::{Conn, Note};
 use super::op::{acl_for, Op};
 use super::tree::Node;
+use super::user::Kind;
 use super::verdict::permits;
 use super::Sim;
 use zk_proto::op::{ReadResult, Reply};
@@ -14,7 +15,6 @@ impl Sim {
     pub(super) fn read(&mut self, conn: usize, op: &Op) -> (Code, Reply) {
         let Conn { ids, watches, server, .. } = &mut self.conns[conn];
         let tree = &self.servers[*server].tree;
-        let [data, _, child, persistent, recursive] = watches;
         self.counts.bump("reads");
         let find = |path: &str| -> Result<&Node, Code> {
             let node = tree.get(path).ok_or(Code::NO_NODE)?;
@@ -50,6 +50,10 @@ impl Sim {
                 other => unreachable!("{other:?} is no read"),
             })
         };
+        if let Op::RemoveWatches { path, kind, .. } = op {
+            let code = watches.remove(*kind, path);
+            return (code, Reply::Nothing);
+        }
         if let Op::MultiRead(ops) = op {
             let results = ops.iter().map(|op| match read(op) {
                 Ok(Reply::Data(data, stat)) => ReadResult::Data(data, stat),
@@ -62,10 +66,10 @@ impl Sim {
         let result = read(op);
         match (op, &result) {
             (Op::Exists { path, watch: true }, Ok(_) | Err(Code::NO_NODE))
-            | (Op::Get { path, watch: true }, Ok(_)) => _ = data.insert(path.clone()),
-            (Op::Children { path, watch: true, .. }, Ok(_)) => _ = child.insert(path.clone()),
-            (Op::AddWatch { path, recursive: false }, _) => _ = persistent.insert(path.clone()),
-            (Op::AddWatch { path, recursive: true }, _) => _ = recursive.insert(path.clone()),
+            | (Op::Get { path, watch: true }, Ok(_)) => watches.add(Kind::Data, path),
+            (Op::Children { path, watch: true, .. }, Ok(_)) => watches.add(Kind::Child, path),
+            (Op::AddWatch { path, recursive: false }, _) => watches.add(Kind::Persistent, path),
+            (Op::AddWatch { path, recursive: true }, _) => watches.add(Kind::Recursive, path),
             _ => {}
         }
         match result {
@@ -78,7 +82,7 @@ impl Sim {
         self.counts.bump("setWatches");
         let server = self.conns[conn].server;
         let mut missed = Vec::new();
-        let mut armed = WatchTable::default();
+        let mut armed = Vec::new();
         let [data, exist, child, persistent, recursive] = kinds;
         {
             let tree = &self.servers[server].tree;
@@ -93,25 +97,25 @@ impl Sim {
             for path in data {
                 let newer = tree.get(&path).is_some_and(|node| node.mzxid > relative_zxid);
                 if check(&path, EventType::CHANGED, newer, true) {
-                    armed[0].insert(path);
+                    armed.push((Kind::Data, path));
                 }
             }
             for path in exist {
                 if check(&path, EventType::CREATED, true, false) {
-                    armed[0].insert(path);
+                    armed.push((Kind::Exist, path));
                 }
             }
             for path in child {
                 let newer = tree.get(&path).is_some_and(|node| node.pzxid > relative_zxid);
                 if check(&path, EventType::CHILD, newer, true) {
-                    armed[2].insert(path);
+                    armed.push((Kind::Child, path));
                 }
             }
         }
-        armed[3].extend(persistent);
-        armed[4].extend(recursive);
-        for (kind, paths) in armed.into_iter().enumerate() {
-            self.conns[conn].watches[kind].extend(paths);
+        armed.extend(persistent.into_iter().map(|path| (Kind::Persistent, path)));
+        armed.extend(recursive.into_iter().map(|path| (Kind::Recursive, path)));
+        for (kind, path) in armed {
+            self.conns[conn].watches.add(kind, &path);
         }
         for (kind, path) in missed {
             self.counts.bump("events made up for at setWatches");

@@ -1,8 +1,8 @@
 //! What must be true once everything is mended and at rest.
 
-use super::user::{End, Kind, Stage};
+use super::user::{End, Stage};
 use super::Sim;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Sim {
     /// Mends everything, lets it come to rest, and looks.
@@ -86,15 +86,11 @@ impl Sim {
             let c = &self.conns[conn];
             assert!(c.server_open && !c.read_only, "user {user} clings to a dead connection");
             let now = self.ensemble.log.len();
+            let watchers: BTreeSet<u64> = u.armed.iter().map(|armed| armed.watcher).collect();
+            assert!(u.session.armed_watchers().iter().eq(&watchers), "what user {user} has armed");
             for armed in &u.armed {
-                let kind = if armed.kind == Kind::Exist { Kind::Data } else { armed.kind };
-                let there = |kind: Kind| c.watches[kind as usize].contains(&armed.path);
-                let covered = match kind {
-                    Kind::Data => there(Kind::Persistent) || there(Kind::Recursive),
-                    Kind::Child => there(Kind::Persistent),
-                    _ => false,
-                };
-                assert!(there(kind) || covered, "the server of user {user} knows nothing of {armed:?}");
+                let served = c.watches.serves(armed.kind, &armed.path, u.mixed.contains(&armed.path));
+                assert!(served, "the server of user {user} knows nothing of {armed:?}");
                 let seen = self.ensemble.seen(&armed.path, now);
                 assert!(armed.kept(&seen), "user {user} was never told of what {armed:?} was to tell");
                 self.counts.bump("watches armed at rest");

@@ -13,16 +13,19 @@ impl Sim {
 
     /// Hands over what waits, in its order, as far as there is room.
     pub(super) fn hand_over(&mut self, user: usize, conn: usize) {
-        let (u, c) = (&mut self.users[user], &mut self.conns[conn]);
-        while !u.moving && c.handed.len() - c.replied < u.most_in_flight {
+        loop {
+            let (u, c) = (&mut self.users[user], &self.conns[conn]);
+            if u.moving || c.handed.len() - c.replied >= u.most_in_flight {
+                break;
+            }
             let Some(token) = u.waits.pop_front() else { break };
-            u.asked[token as usize - 1].stage = Stage::Handed(conn, c.handed.len());
-            c.handed.push(token);
+            self.note_handed(user, conn, token);
         }
     }
 
     /// A reply has come.
     pub(super) fn note_room(&mut self, user: usize, conn: usize) {
+        self.note_gap(conn);
         self.conns[conn].replied += 1;
         let before = self.conns[conn].handed.len();
         self.hand_over(user, conn);

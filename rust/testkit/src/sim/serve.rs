@@ -79,7 +79,10 @@ impl Sim {
                 Work::Sasl { xid, token } => self.log_in(conn, xid, &token),
                 Work::SetWatches { relative_zxid, kinds } => self.set_watches(conn, relative_zxid, kinds),
                 Work::Op { xid, token, op } => {
-                    let unknown = matches!(op, Op::AddWatch { .. } | Op::Create { stat: true, .. });
+                    let unknown = matches!(
+                        op,
+                        Op::AddWatch { .. } | Op::RemoveWatches { .. } | Op::Create { stat: true, .. }
+                    );
                     if self.plan.old && unknown {
                         self.counts.bump("requests unknown to an old server");
                         self.finish(conn, xid, token, Code::UNIMPLEMENTED, Reply::Nothing);

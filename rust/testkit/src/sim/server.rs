@@ -1,6 +1,6 @@
 //! A server: which connections it takes, when it applies what was committed, whom it tells.
 
-use super::conn::{Note, WatchTable};
+use super::conn::Note;
 use super::net::Way;
 use super::op::{parent_of, reserved_for};
 use super::tree::Tree;
@@ -114,17 +114,15 @@ impl Sim {
     /// parent.
     fn trigger(&mut self, server: usize, kind: EventType, path: &str) {
         for conn in self.servers[server].conns.clone() {
-            let table = &mut self.conns[conn].watches;
-            let [data, _, child, persistent, recursive] = table;
-            let recursive = upwards(path).any(|path| recursive.contains(path));
-            let mut hears = data.remove(path) | persistent.contains(path) | recursive;
-            if kind == EventType::DELETED {
-                hears |= child.remove(path);
-            }
+            let book = &mut self.conns[conn].watches;
+            let hears = book.node_changed(kind, path);
             let parent = parent_of(path);
-            let children_changed = kind != EventType::CHANGED
-                && path != "/"
-                && (child.remove(parent) | persistent.contains(parent));
+            let moves = kind != EventType::CHANGED && path != "/";
+            let children_changed = moves && book.children_changed(parent);
+            self.check_persistent(conn, kind, path, hears);
+            if moves {
+                self.check_persistent(conn, EventType::CHILD, parent, children_changed);
+            }
             if hears {
                 self.tell(conn, kind, path);
             }
@@ -183,7 +181,7 @@ impl Sim {
         let goes_on = self.rng.bool();
         let c = &mut self.conns[conn];
         c.server_open = false;
-        c.watches = WatchTable::default();
+        c.watches.clear();
         c.frames.clear();
         c.held.clear();
         if goes_on && !c.queue.is_empty() {

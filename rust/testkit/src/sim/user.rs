@@ -4,7 +4,7 @@ use super::ensemble::Seen;
 use super::login::Auth;
 use super::op::Op;
 use super::Sim;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use zk_proto::session::{Config, Output, Session};
 use zk_proto::time::Time;
 
@@ -69,6 +69,8 @@ pub(super) struct Armed {
     pub(super) path: String,
     /// What the user saw of the node when he set it.
     pub(super) seen: Seen,
+    /// The connection on which it was set.
+    pub(super) on: Option<usize>,
 }
 
 impl Armed {
@@ -114,6 +116,8 @@ pub(super) struct User {
     pub(super) waits: VecDeque<u64>,
     pub(super) most_in_flight: usize,
     pub(super) armed: Vec<Armed>,
+    /// Paths with persistent watches of both kinds.
+    pub(super) mixed: BTreeSet<String>,
     pub(super) forgotten: Vec<u64>,
     pub(super) last_watcher: u64,
     pub(super) auths: Vec<Auth>,
@@ -180,6 +184,7 @@ impl Sim {
             waits: VecDeque::new(),
             most_in_flight,
             armed: Vec::new(),
+            mixed: BTreeSet::new(),
             forgotten: Vec::new(),
             last_watcher: 0,
             auths: Vec::new(),
