@@ -132,6 +132,18 @@ impl Watches {
         WatchKind::ALL.into_iter().flat_map(|kind| of(kind).map(move |id| (kind, *id))).collect()
     }
 
+    /// The paths with persistent watches of both kinds of which one is this watcher's.
+    pub(crate) fn mixed_of(&self, watcher: u64) -> Vec<Box<[u8]>> {
+        let [.., plain, recursive] = &self.maps;
+        let both = plain.iter().filter_map(|(path, ids)| Some((path, ids, recursive.get(path)?)));
+        let mut paths: Vec<_> = both
+            .filter(|(_, a, b)| a.contains(&watcher) || b.contains(&watcher))
+            .map(|b| b.0.clone())
+            .collect();
+        paths.sort_unstable(); // what is sent must not depend on the order of a hash map
+        paths
+    }
+
     /// Whether there is one of this kind on a path.
     pub(crate) fn has(&self, kind: WatchKind, path: &[u8]) -> bool {
         self.maps[kind as usize].contains_key(path)

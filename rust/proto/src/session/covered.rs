@@ -66,25 +66,32 @@ impl Session {
         }
     }
 
-    /// A reply has registered a watch that the server was not asked for; or a child watch, and a recursive one that was
-    /// armed again behind its request has displaced it.
+    /// A reply has registered a watch that the server was not asked for; or others that were armed again behind its
+    /// request may have displaced it.
     pub(super) fn check_spared(&mut self, wish: &WatchWish, zxid: i64) {
+        if wish.watcher.is_none() || matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive) {
+            return;
+        }
         let stays: Vec<_> = self.watches.on(&wish.path).into_iter().map(|(kind, _)| kind).collect();
-        if wish.spared && wish.watcher.is_some() && !covers(&stays, wish.rule) {
+        if self.arming.is_under_way(&wish.path) || wish.spared && !covers(&stays, wish.rule) {
             self.arm_one_shots(&wish.path, zxid);
-        } else if wish.rule == WatchRule::Child
-            && stays.contains(&WatchKind::Recursive)
-            && self.arming.is_under_way(&wish.path)
-        {
-            self.arm_again(&wish.path, &[WatchKind::Child], zxid);
+        }
+    }
+
+    /// Persistent watches of one kind were taken off a path on this side alone, where there may be one of the other
+    /// kind: the server may have kept those that have gone in its place.
+    pub(super) fn check_left(&mut self, path: &[u8]) {
+        if self.watches.on(path).iter().any(|(kind, _)| kind.stays()) {
+            self.arm_one_shots(path, self.last_zxid);
         }
     }
 
     /// A recursive watch was added: it has displaced child watches. A persistent one that nobody is to hear of any
-    /// more has displaced whatever there was.
+    /// more has displaced whatever there was; and what was armed again behind its request has displaced it.
     pub(super) fn check_displaced(&mut self, wish: &WatchWish, code: Code, zxid: i64) {
         let stays = matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive);
-        if stays && wish.watcher.is_none() && code == Code::OK {
+        let in_the_way = wish.watcher.is_none() || self.arming.is_under_way(&wish.path);
+        if stays && in_the_way && code == Code::OK {
             self.arm_one_shots(&wish.path, zxid);
         } else if wish.rule == WatchRule::Recursive {
             self.arm_again(&wish.path, &[WatchKind::Child], zxid);

@@ -424,7 +424,9 @@ impl Session {
     /// Takes a watcher off: its events are not reported any more, and it is not armed again, not even
     /// by a request that is under way.
     pub fn forget_watcher(&mut self, watcher: u64) {
+        let mixed = self.watches.mixed_of(watcher);
         self.watches.forget(watcher);
+        mixed.iter().for_each(|path| self.check_left(path));
         self.forget_wishes(watcher);
         self.auth.forget(watcher);
     }

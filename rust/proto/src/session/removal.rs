@@ -40,7 +40,9 @@ impl Session {
         let staying = [first(&others), kinds_of(&rivals)].concat();
         if (local && !self.is_connected()) || !can_ask(&leaving, &staying) {
             self.drop_wishes(&removal);
-            self.take_off(&removal);
+            if self.take_off(&removal) && leaving.iter().any(|kind| kind.stays()) {
+                self.check_left(path);
+            }
             return Ok(None);
         }
         removal.asked_for = if staying.is_empty() { WatcherType::Any } else { narrowest(&leaving) };

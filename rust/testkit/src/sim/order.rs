@@ -69,7 +69,8 @@ impl Sim {
         if let Work::SetWatches { relative_zxid, kinds } = work {
             // What is owed from an earlier connection comes behind the others.
             let owed = *c.armed_from.get_or_insert(*relative_zxid) > *relative_zxid;
-            if c.to_arm.is_none() || owed {
+            let whole = c.to_arm.as_ref().is_none_or(|to_arm| *to_arm == c.armed);
+            if whole || owed {
                 // Persistent watches may have displaced others on their path, or covered them. They come along, lest
                 // they be displaced in their turn.
                 let how =
