@@ -18,26 +18,10 @@ impl Sim {
     /// A user with a session of his own, or with somebody's id.
     pub(super) fn invite(&mut self) {
         let chroot = CHROOTS[self.rng.usize(0..CHROOTS.len())];
-        let hosts: Vec<String> = (0..self.servers.len()).map(|i| format!("s{i}")).collect();
+        let hosts: Vec<String> = self.known.iter().map(|i| format!("s{i}")).collect();
         let hosts = format!("{}{chroot}", hosts.join(","));
         let mut twin = false;
-        let mut resume = None;
-        if !self.plan.calm && !self.users.is_empty() {
-            let other = self.rng.usize(0..self.users.len());
-            resume = match (self.rng.u32(0..12), self.users[other].session.credentials()) {
-                (0, Some((id, _))) => {
-                    self.counts.bump("users with a wrong password");
-                    Some((id, [1; 16]))
-                }
-                (1, Some(pair)) if !self.plan.keeper => {
-                    self.counts.bump("users with another's session");
-                    twin = true;
-                    self.users[other].twin = true;
-                    Some(pair)
-                }
-                _ => None,
-            };
-        }
+        let resume = self.some_session(&mut twin);
         let config = Config {
             servers: ConnectString::parse(hosts.as_bytes()).expect("a connect string"),
             session_timeout: Duration::from_millis(self.rng.u64(200..5_000)),
@@ -90,6 +74,7 @@ impl Sim {
                     (0..many).for_each(|_| self.ask_something(user));
                 }
                 16..=17 if !self.plan.calm => self.set_hosts(user),
+                18 if self.rng.u32(0..3) == 0 => self.leave(user),
                 _ => self.ask_something(user),
             }
             self.settle(user);

@@ -5,6 +5,7 @@ use super::net::Pipe;
 use super::op::Op;
 use super::removal::Gap;
 use super::sasl::Progress;
+use super::spoil::Spoil;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -49,6 +50,8 @@ pub(super) enum Note {
         ok: bool,
     },
     Closing,
+    /// Nothing that makes sense.
+    Rubbish,
     /// Pong, answer to setWatches: nothing that a user hears of.
     Quiet,
 }
@@ -122,8 +125,12 @@ pub(super) struct Conn {
     /// By token, what a removal of watches asked the server for.
     pub(super) removals: BTreeMap<u64, WatcherType>,
     pub(super) gaps: Vec<Gap>,
+    /// What becomes of the next reply.
+    pub(super) spoil: Option<Spoil>,
     /// Which of the user's authentications were sent, how many the server got and answered.
     pub(super) auths: Vec<usize>,
+    /// Behind how many requests each of them was added.
+    pub(super) auths_at: Vec<usize>,
     pub(super) auths_got: usize,
     pub(super) auths_answered: usize,
     /// How many of them were to come before anything else.
@@ -169,6 +176,8 @@ impl Conn {
             replied: 0,
             removals: BTreeMap::new(),
             gaps: Vec::new(),
+            spoil: None,
+            auths_at: Vec::new(),
             auths: Vec::new(),
             auths_got: 0,
             auths_answered: 0,

@@ -87,6 +87,9 @@ impl Sim {
 
     /// Drains the session as a driver does, and holds against the rules what comes out.
     pub(super) fn settle(&mut self, user: usize) {
+        if self.users[user].timers_late > 0 {
+            self.users[user].disturbed = self.time_of(user);
+        }
         loop {
             self.collect(user);
             self.judge_rest(user);
@@ -103,6 +106,7 @@ impl Sim {
         }
         self.judge_state(user);
         let late = if self.rng.u32(0..4) == 0 { self.rng.u64(0..3_000) } else { 0 };
+        let late = late + self.rng.u64(0..=self.users[user].timers_late);
         let u = &mut self.users[user];
         let base = 1_000_000_000 + u.offset;
         u.wake = u.session.poll_timeout().map(|t| (t.as_micros().saturating_sub(base) + late).max(self.now));
@@ -110,6 +114,7 @@ impl Sim {
 
     fn connect(&mut self, user: usize, server: usize) {
         self.judge_attempt(user);
+        assert!(self.users[user].hosts.contains(&server), "server {server} is none of user {user}'s list");
         assert!(self.users[user].conn.is_none(), "two connections at a time");
         let conn = self.conns.len();
         self.trace(|_| format!("user {user}: conn {conn} to server {server}"));
@@ -132,6 +137,9 @@ impl Sim {
         self.leave_login(user);
         if let Some(conn) = self.users[user].conn.take() {
             self.conns[conn].client_open = false;
+            if self.conns[conn].auths_answered < self.conns[conn].auths.len() && !self.users[user].closing {
+                self.counts.bump("authentications whose answer was lost");
+            }
             if self.rng.bool() {
                 self.send_end(conn, Way::ToServer);
             } else {
@@ -142,7 +150,7 @@ impl Sim {
 
     fn disconnect(&mut self, user: usize) {
         self.trace(|sim| format!("user {user} drops conn {:?}", sim.users[user].conn));
-        let over = self.users[user].session.over().is_some() || self.users[user].moving;
+        let over = self.users[user].session.over().is_some() || self.users[user].moving || self.plan.crowd;
         assert!(!self.plan.calm || over, "an undisturbed connection was dropped");
         self.drop_conn(user);
     }

@@ -53,6 +53,9 @@ impl Sim {
                 Output::State(KeeperState::EXPIRED) => {
                     assert!(self.may_expire(user), "expired without a word of the server");
                     let word = self.users[user].refused;
+                    if word && self.users[user].slept {
+                        self.counts.bump("sessions that expired while their client was stopped, told so");
+                    }
                     self.counts.bump(if word {
                         "sessions told of their expiry"
                     } else {

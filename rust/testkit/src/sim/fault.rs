@@ -14,6 +14,7 @@ pub(super) enum Mend {
     User(usize),
     Block(usize, Way),
     Split,
+    Timers(usize),
 }
 
 impl Sim {
@@ -32,7 +33,7 @@ impl Sim {
             1 => self.rng.u64(0..timeout * 3 / 2),
             _ => self.rng.u64(0..timeout * 3),
         };
-        let (what, mend) = match self.rng.u32(0..20) {
+        let (what, mend) = match self.rng.u32(0..24) {
             0..=4 => {
                 let Some(conn) = self.users[user].conn else { return };
                 self.conns[conn].server_open.then(|| self.cut_both(conn));
@@ -48,6 +49,10 @@ impl Sim {
             }
             9 | 10 if !self.users[user].stopped => {
                 self.users[user].stopped = true;
+                if span > timeout {
+                    self.users[user].slept = true;
+                    self.counts.bump("clients stopped for longer than their session lives");
+                }
                 ("faults: client stopped", Some(Mend::User(user)))
             }
             11 | 12 => {
@@ -96,6 +101,15 @@ impl Sim {
                 self.settle(user);
                 ("faults: clock jumped", None)
             }
+            20 | 21 if self.users[user].timers_late == 0 => {
+                self.users[user].timers_late = self.rng.u64(1..timeout);
+                ("faults: timers late", Some(Mend::Timers(user)))
+            }
+            22 | 23 => {
+                let Some(conn) = self.users[user].conn else { return };
+                self.conns[conn].spoil = Some(self.some_spoil());
+                ("faults: rubbish to come", None)
+            }
             18 | 19 if self.servers[server].lag_us == 0 => {
                 self.servers[server].lag_us = self.rng.u64(0..3_000_000);
                 ("faults: server lags", Some(Mend::Lag(server)))
@@ -131,6 +145,11 @@ impl Sim {
             Mend::User(user) if self.users[user].stopped => self.resume(user),
             Mend::User(_) => {}
             Mend::Block(conn, way) => self.block(conn, way, false),
+            Mend::Timers(user) => {
+                self.users[user].timers_late = 0;
+                self.users[user].disturbed = self.time_of(user);
+                self.settle(user);
+            }
             Mend::Split => {
                 self.ensemble.split = false;
                 self.count_votes();
@@ -149,8 +168,10 @@ impl Sim {
         self.mend(Mend::Split);
         for user in 0..self.users.len() {
             self.mend(Mend::User(user));
+            self.mend(Mend::Timers(user));
         }
         for conn in 0..self.conns.len() {
+            self.conns[conn].spoil = None;
             self.block(conn, Way::ToServer, false);
             self.block(conn, Way::ToClient, false);
         }

@@ -25,7 +25,8 @@ impl Sim {
             self.conns[conn].doing = Some(Work::Hello(hello));
             return self.pass_on(conn);
         }
-        if !self.servers[server].reads_alone || !hello.read_only {
+        let pushes = self.plan.pushy && self.rng.bool();
+        if !self.servers[server].reads_alone || !(hello.read_only || pushes) {
             self.counts.bump("clients refused for want of a quorum");
             return self.hang_up(conn);
         }

@@ -20,9 +20,13 @@ impl Sim {
                 _ => break,
             };
             c.noted += 1;
+            let rubbish = match note {
+                Note::Hello { read_only, .. } => read_only && !self.users[user].reads_only_too,
+                ref note => matches!(note, Note::Rubbish),
+            };
             self.judge_note(user, conn, note);
-            // The frame may have been the session's last.
-            if self.users[user].over {
+            // The frame may have been the session's last, or the connection's.
+            if rubbish || self.users[user].over {
                 break;
             }
         }
@@ -32,6 +36,7 @@ impl Sim {
         self.trace(|_| format!("user {user} hears {note:?}"));
         match note {
             Note::Quiet => {}
+            Note::Rubbish => self.judge_rubbish(user, conn),
             Note::Closing => {
                 assert!(self.users[user].closing);
                 self.expect(user, &Output::Closed);
@@ -42,6 +47,14 @@ impl Sim {
             Note::Hello { id, read_only } => {
                 let at = self.time_of(user);
                 let u = &mut self.users[user];
+                if read_only && !u.reads_only_too {
+                    assert!(!u.session.wants_bytes(), "user {user} stays at a server that only reads");
+                    self.counts.bump("greetings of read-only servers that were not wanted");
+                    return;
+                }
+                if u.id == id && u.connected_at == 0 {
+                    self.counts.bump("sessions that came to another user");
+                }
                 // A server without a quorum may not know the session, which lives on all the same.
                 if u.id != 0 && id != u.id && !read_only {
                     assert!(self.plan.keeper, "another id");

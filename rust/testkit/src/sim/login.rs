@@ -52,7 +52,9 @@ impl Sim {
         };
         assert_eq!(result, Ok(()));
         if let Some(conn) = u.conn.filter(|_| u.session.is_connected()) {
+            let behind = self.conns[conn].handed.len();
             self.conns[conn].auths.push(index);
+            self.conns[conn].auths_at.push(behind);
         }
         u.auths.push(Auth { credentials, watcher, asked: waits.then_some(limits) });
         self.trace(|_| format!("user {user} authenticates as {credentials}"));

@@ -33,6 +33,9 @@ mod room;
 mod sasl;
 mod serve;
 mod server;
+mod spoil;
+mod spread;
+mod takeover;
 mod tree;
 mod user;
 mod verdict;
@@ -67,6 +70,8 @@ enum Event {
     Act(usize),
     Fault,
     Mend(Mend),
+    /// All users hear of another list of servers.
+    Spread,
 }
 
 /// What is the same throughout a run.
@@ -87,6 +92,12 @@ struct Plan {
     stat_in_multi: bool,
     /// Servers before 3.9, which keep one watch of a session on a path.
     one_mode: bool,
+    /// The longest request that they take.
+    server_limit: usize,
+    /// Servers that greet read-only those who don't want that.
+    pushy: bool,
+    /// Many users, who are told of another list of servers all at once.
+    crowd: bool,
 }
 
 /// Orders by time, then by the order of planning.
@@ -123,6 +134,10 @@ struct Sim {
     servers: Vec<Server>,
     conns: Vec<Conn>,
     users: Vec<User>,
+    /// Which servers new users know.
+    known: Vec<usize>,
+    /// Sessions that were left to whoever goes on with them.
+    left: Vec<(i64, [u8; 16])>,
     /// Nothing new goes wrong, and users only listen.
     quiet: bool,
     tracing: bool,
@@ -135,7 +150,8 @@ struct Sim {
 /// A session broke a rule.
 pub fn run(seed: u64, trace: bool) -> Counts {
     let mut sim = Sim::new(seed, trace);
-    for _ in 0..sim.rng.u32(1..5) {
+    let users = if sim.plan.crowd { sim.gather() } else { sim.rng.u32(1..5) };
+    for _ in 0..users {
         sim.invite();
     }
     if !sim.plan.calm {
@@ -143,6 +159,9 @@ pub fn run(seed: u64, trace: bool) -> Counts {
     }
     sim.at(0, Event::Tick);
     let length = sim.rng.u64(1_000_000..12_000_000);
+    if sim.plan.crowd {
+        sim.at(length / 2, Event::Spread);
+    }
     sim.run_until(length);
     sim.finish_run();
     sim.counts
@@ -167,9 +186,17 @@ impl Sim {
             keeper: rng.u32(0..8) == 0,
             stat_in_multi: rng.bool(),
             one_mode: rng.bool(),
+            server_limit: 1 << 20,
+            pushy: rng.u32(0..4) == 0,
+            crowd: rng.u32(0..32) == 0,
         };
+        let mut plan = plan;
+        plan.calm |= plan.crowd;
+        if !plan.calm && rng.u32(0..4) == 0 {
+            plan.server_limit = rng.usize(5_000..9_500);
+        }
         let reads_alone = rng.bool() && !plan.old;
-        let servers = [1, 3, 3, 5][rng.usize(0..4)];
+        let servers = if plan.crowd { 5 } else { [1, 3, 3, 5][rng.usize(0..4)] };
         let mut sim = Sim {
             now: 0,
             rng,
@@ -180,6 +207,8 @@ impl Sim {
             servers: (0..servers).map(|_| Server::new(reads_alone)).collect(),
             conns: Vec::new(),
             users: Vec::new(),
+            known: (0..servers).collect(),
+            left: Vec::new(),
             quiet: false,
             tracing,
             counts: Counts::default(),
@@ -260,6 +289,7 @@ impl Sim {
             Event::Act(user) => self.act(user),
             Event::Fault => self.fault(),
             Event::Mend(mend) => self.mend(mend),
+            Event::Spread => self.spread(),
         }
     }
 

@@ -13,6 +13,11 @@ impl Sim {
         let u = &mut self.users[user];
         assert!(u.probe.is_none(), "two probes at a time");
         assert!(u.connected, "a probe without a connection");
+        assert!(u.hosts.contains(&server), "a probe of what is none of user {user}'s list");
+        assert!(
+            u.conn.is_none_or(|conn| self.conns[conn].server != server),
+            "a probe of the user's own server"
+        );
         u.probe = Some(number);
         self.counts.bump("servers asked whether they can write");
         let s = &self.servers[server];
@@ -42,18 +47,37 @@ impl Sim {
     /// The user hears of another list of servers.
     pub(super) fn set_hosts(&mut self, user: usize) {
         let some = self.rng.u64(..);
-        let mut hosts: Vec<String> =
-            (0..self.servers.len()).filter(|i| some >> i & 1 == 1).map(|i| format!("s{i}")).collect();
+        let mut hosts: Vec<usize> = (0..self.servers.len()).filter(|i| some >> i & 1 == 1).collect();
         if hosts.is_empty() {
-            hosts = (0..self.servers.len()).map(|i| format!("s{i}")).collect();
+            hosts = (0..self.servers.len()).collect();
         }
-        let text = format!("{}{}", hosts.join(","), self.users[user].chroot);
+        self.tell_hosts(user, hosts);
+    }
+
+    pub(super) fn tell_hosts(&mut self, user: usize, hosts: Vec<usize>) {
+        let names: Vec<String> = hosts.iter().map(|i| format!("s{i}")).collect();
+        let text = format!("{}{}", names.join(","), self.users[user].chroot);
         self.trace(|_| format!("user {user}: the servers are {text}"));
         self.counts.bump("lists of servers");
         let servers = ConnectString::parse(text.as_bytes()).expect("a connect string");
         let now = Time::from_micros(self.time_of(user));
         let u = &mut self.users[user];
+        let there = u.conn.filter(|_| u.connected && !u.moving).map(|conn| self.conns[conn].server);
         u.session.set_servers(now, servers).expect("a list for a session that is not over");
+        if let Some(there) = there {
+            let moves = u.session.is_moving() || !u.session.is_connected();
+            let added = hosts.iter().filter(|host| !u.hosts.contains(host)).count();
+            if !hosts.contains(&there) {
+                assert!(moves, "user {user} stays at a server that is not in the list any more");
+                self.counts.bump("lists without the user's server");
+            } else if added == 0 || hosts.len() <= u.hosts.len() {
+                assert!(!moves, "user {user} leaves a server that has room for him");
+                self.counts.bump("lists that move nobody");
+            } else {
+                self.counts.bump("lists with more servers");
+            }
+        }
+        u.hosts = hosts;
         // What was learnt of other servers says nothing of these.
         u.attempts.drain(..u.attempts.len().saturating_sub(1));
         u.at_once = None;

@@ -25,11 +25,13 @@ impl Sim {
         let c = &mut self.conns[conn];
         let user = &self.users[c.user];
         if *op == Op::Close {
-            assert!(user.closing, "closeSession without having been asked to");
+            assert!(user.closing && !user.has_left, "closeSession without having been asked to");
             assert_eq!(c.got, c.handed.len(), "closeSession before a request");
             return 0;
         }
         let token = *c.handed.get(c.got).unwrap_or_else(|| panic!("{op:?} was never handed over"));
+        let overtaken = c.auths_at.get(c.auths_got).is_some_and(|at| *at <= c.got);
+        assert!(!overtaken, "request {token} of user {} overtook an authentication", c.user);
         c.got += 1;
         let asked = &user.asked[token as usize - 1];
         if let (Op::RemoveWatches { path, .. }, Op::RemoveWatches { path: other, kind, .. }) =
@@ -61,6 +63,10 @@ impl Sim {
                 let index = *c.auths.get(c.auths_got).expect("an authentication that was not added");
                 let auth = &self.users[c.user].auths[index];
                 assert_eq!(auth.credentials.as_bytes(), credentials, "authentications out of order");
+                assert!(c.got >= c.auths_at[c.auths_got], "an authentication overtook a request");
+                if c.auths_at[c.auths_got] < c.handed.len() {
+                    self.counts.bump("authentications with requests behind them");
+                }
                 c.auths_got += 1;
                 return;
             }
@@ -101,6 +107,7 @@ impl Sim {
         let c = &mut self.conns[conn];
         c.auths = (0..u.auths.len()).collect();
         c.auths_first = c.auths.len();
+        c.auths_at = vec![0; c.auths.len()];
         let mut table = WatchTable::default();
         for armed in &u.armed {
             table[armed.kind as usize].insert(armed.path.clone());

@@ -20,6 +20,9 @@ impl Sim {
         let conns = self.conns.len();
         self.judge_log();
         self.judge_users();
+        if self.plan.crowd {
+            self.judge_spread();
+        }
         // Nobody loses anything while nothing goes wrong.
         self.run_until(self.now + 3 * longest);
         assert_eq!(self.conns.len(), conns, "somebody connected again, though nothing was wrong");
@@ -85,6 +88,7 @@ impl Sim {
             let Some(conn) = u.conn else { panic!("user {user} has no connection") };
             let c = &self.conns[conn];
             assert!(c.server_open && !c.read_only, "user {user} clings to a dead connection");
+            assert!(u.hosts.contains(&c.server), "user {user} is with none of his servers");
             let now = self.ensemble.log.len();
             let watchers: BTreeSet<u64> = u.armed.iter().map(|armed| armed.watcher).collect();
             assert!(u.session.armed_watchers().iter().eq(&watchers), "what user {user} has armed");

@@ -51,6 +51,16 @@ impl Sim {
 
     /// The server's answer to a step.
     pub(super) fn log_in(&mut self, conn: usize, xid: i32, token: &[u8]) {
+        let odd = if self.plan.calm || self.quiet { 99 } else { self.rng.u32(0..80) };
+        if odd == 0 {
+            self.counts.bump("logins that get no answer");
+            return;
+        }
+        if odd == 1 && self.conns[conn].login == Progress::Nothing {
+            self.counts.bump("logins at a server without SASL");
+            let frame = crate::reply_frame(xid, 0, Code::OK, &[0xff; 4]);
+            return self.send(conn, Note::Login { ok: false }, &frame);
+        }
         let forged = !self.plan.calm && !self.quiet && self.rng.u32(0..40) == 0;
         let (token, note) = match self.conns[conn].login.clone() {
             Progress::Nothing => {
@@ -103,6 +113,9 @@ impl Sim {
         let u = &mut self.users[user];
         u.connected = true;
         u.connected_at = at;
+        if std::mem::replace(&mut u.only_read, read_only) && !read_only {
+            self.counts.bump("users who found back from a server that only reads");
+        }
         self.note_established(user, conn);
         let state = if read_only { KeeperState::CONNECTED_READ_ONLY } else { KeeperState::CONNECTED };
         self.expect(user, &Output::State(state));

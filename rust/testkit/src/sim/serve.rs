@@ -15,6 +15,9 @@ impl Sim {
     pub(super) fn take_in(&mut self, conn: usize, bytes: &[u8]) {
         self.conns[conn].frames.extend_from_slice(bytes);
         while self.conns[conn].server_open {
+            if self.is_too_long(conn) {
+                return;
+            }
             let Some(mut frame) = self.conns[conn].next_frame() else { break };
             let first = !self.conns[conn].greeted && self.conns[conn].queue.is_empty();
             let work = if first && self.conns[conn].doing.is_none() {
@@ -73,6 +76,9 @@ impl Sim {
                     if ok {
                         self.conns[conn].ids.push(credentials);
                     } else {
+                        if !self.conns[conn].ids.is_empty() {
+                            self.counts.bump("authentications refused behind one that was accepted");
+                        }
                         self.hang_up(conn);
                     }
                 }

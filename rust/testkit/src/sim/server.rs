@@ -155,11 +155,12 @@ impl Sim {
         if !self.conns[conn].server_open {
             return;
         }
+        let (note, frame) = self.spoilt(conn, note, frame);
         self.trace(|sim| format!("server {} to conn {conn}: {note:?}", sim.conns[conn].server));
         let c = &mut self.conns[conn];
         c.sent += frame.len() as u64;
         c.notes.push((c.sent, note));
-        self.send_bytes(conn, Way::ToClient, frame);
+        self.send_bytes(conn, Way::ToClient, &frame);
     }
 
     /// The server ends a connection.

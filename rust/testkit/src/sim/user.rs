@@ -121,6 +121,16 @@ pub(super) struct User {
     pub(super) forgotten: Vec<u64>,
     pub(super) last_watcher: u64,
     pub(super) auths: Vec<Auth>,
+    /// The list of servers.
+    pub(super) hosts: Vec<usize>,
+    /// So much later than they are due his timers may come.
+    pub(super) timers_late: u64,
+    /// His process was stopped for longer than his session lives.
+    pub(super) slept: bool,
+    /// Was last connected to a server that only reads.
+    pub(super) only_read: bool,
+    /// Has left his session to another.
+    pub(super) has_left: bool,
     /// Shares its session with another user.
     pub(super) twin: bool,
 
@@ -188,6 +198,11 @@ impl Sim {
             forgotten: Vec::new(),
             last_watcher: 0,
             auths: Vec::new(),
+            hosts: self.known.clone(),
+            timers_late: 0,
+            slept: false,
+            only_read: false,
+            has_left: false,
             twin,
             id,
             connected: false,
