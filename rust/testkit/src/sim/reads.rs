@@ -64,6 +64,7 @@ impl Sim {
             return (Code::OK, Reply::MultiRead(results.collect()));
         }
         let result = read(op);
+        let displaced = watches.displaced;
         match (op, &result) {
             (Op::Exists { path, watch: true }, Ok(_) | Err(Code::NO_NODE))
             | (Op::Get { path, watch: true }, Ok(_)) => watches.add(Kind::Data, path),
@@ -71,6 +72,9 @@ impl Sim {
             (Op::AddWatch { path, recursive: false }, _) => watches.add(Kind::Persistent, path),
             (Op::AddWatch { path, recursive: true }, _) => watches.add(Kind::Recursive, path),
             _ => {}
+        }
+        if watches.displaced > displaced {
+            self.counts.bump("watches that took another's place on an old server");
         }
         match result {
             Ok(reply) => (Code::OK, reply),

@@ -154,6 +154,11 @@ impl Sim {
                 Op::Sync { path } => (self.ensemble.log.len() - 1, Code::OK, Reply::Path(path.into())),
                 Op::Close => {
                     self.counts.bump("sessions closed by their client");
+                    if (0..self.users.len())
+                        .any(|u| u != user && self.users[u].id == id && !self.users[u].over)
+                    {
+                        self.counts.bump("sessions that another user closed");
+                    }
                     (self.ensemble.end_session(id, time, None), Code::OK, Reply::Nothing)
                 }
                 op => {
