@@ -67,11 +67,23 @@ subtest 'kill -9 of the connected server' => sub {
 subtest 'changes while there was no connection' => sub {
     my ( @session, @seen );
     my $zk = ZooKeeper->new( @args, watcher => sub { push @session, $_[0]{state} } );
-    persist( sub { $zk->create("$base/$_") } ) for qw(changed deleted parent);
+    persist( sub { $zk->create("$base/$_") } ) for qw(changed deleted parent flat deep);
     $zk->get( "$base/changed", watcher => sub { push @seen, 'changed' } );
     $zk->get( "$base/deleted", watcher => sub { push @seen, 'deleted' } );
     $zk->exists( "$base/created", watcher => sub { push @seen, 'created' } );
     $zk->get_children( "$base/parent", watcher => sub { push @seen, 'parent' } );
+    my %persistent = ( flat => [], deep => [] );
+
+    for my $kind ( sort keys %persistent ) {
+        $zk->add_watch(
+            "$base/$kind",
+            watcher   => sub { push @{ $persistent{$kind} }, "$_[0]{type} $_[0]{path}" },
+            recursive => $kind eq 'deep'
+        );
+    }
+    wait_for { $zk->wait(1); @session } 60, 'the first event';
+    my $id = $zk->client_id->{client_id};
+    persist( sub { $zk->exists("$base/kept") || $zk->create( "$base/kept", ephemeral => 1 ) } );
 
     # The other handle is somewhere else: the one that is watched stands still while things change.
     my $at    = $server->server_of($zk);
@@ -81,17 +93,104 @@ subtest 'changes while there was no connection' => sub {
     $server->pause($at);
     persist( sub { $other->set( "$base/changed", 'v' ) } );
     persist( sub { $other->exists("$base/deleted") && $other->delete("$base/deleted"); 1 } );
-    persist( sub { $other->exists("$base/created")  || $other->create("$base/created") } );
-    persist( sub { $other->exists("$base/parent/x") || $other->create("$base/parent/x") } );
-    is_deeply \@seen, [], 'nobody has heard of anything';
+    persist( sub { $other->exists("$base/created") || $other->create("$base/created") } );
+
+    for my $node ( map { "$base/$_/x" } qw(parent flat deep) ) {
+        persist( sub { $other->exists($node) || $other->create($node) } );
+    }
+    is_deeply [ @seen, map { @$_ } values %persistent ], [], 'nobody has heard of anything';
     $server->kill($at);
-    wait_for { $zk->wait(1); @seen == 4 } 120, 'four events';
+    wait_for {
+        $zk->wait(1);
+        @seen == 4 && 2 == grep { @$_ } values %persistent
+    }
+    120, 'six events';
+    is_deeply \@session, [ ZOO_CONNECTED_STATE, ZOO_CONNECTING_STATE, ZOO_CONNECTED_STATE ],
+      'the default watcher hears of the loss and the new connection';
     is_deeply [ sort @seen ], [qw(changed created deleted parent)],
       'each watcher hears of its own after the reconnect';
     persist( sub { $zk->exists('/') } );
     1 while $zk->dispatcher->dispatch_event;
     is scalar @seen, 4, 'once';
+    is_deeply {
+        map { $_ => $persistent{$_}[0] } keys %persistent
+    },
+      { map { $_ => ZOO_RESYNC_EVENT . " $base/$_" } keys %persistent },
+      'persistent ones hear that they may have missed something';
+
+    # That server may have been behind itself.
+    my %late = ( flat => ZOO_CHILD_EVENT . " $base/flat", deep => ZOO_CREATED_EVENT . " $base/deep/x" );
+    wait_for {
+        $zk->wait(0.1);
+        persist( sub { $zk->exists("$base/$_/x") } ) || return for keys %late;
+        1
+    }
+    60, 'the nodes';
+    1 while $zk->dispatcher->dispatch_event;
+    is_deeply {
+        map {
+            my $kind = $_;
+            $kind => [ grep { $_ ne $late{$kind} } @{ $persistent{$kind} } ]
+        } keys %late
+    }, { map { $_ => [ $persistent{$_}[0] ] } keys %late }, 'once';
+    @$_ = () for values %persistent;
+    for my $node ( map { "$base/$_" } qw(flat deep) ) {
+        persist( sub { $other->set( "$node/x", 'v' ) } );
+        persist( sub { $other->exists("$node/y") || $other->create("$node/y") } );
+    }
+    wait_for { $zk->wait(1); @{ $persistent{flat} } >= 1 && @{ $persistent{deep} } >= 2 } 60, 'their events';
+    is_deeply \%persistent,
+      {
+        flat => [ ZOO_CHILD_EVENT . " $base/flat" ],
+        deep => [ ZOO_CHANGED_EVENT . " $base/deep/x", ZOO_CREATED_EVENT . " $base/deep/y" ],
+      },
+      'and are armed again, for what changes now';
+    is $zk->client_id->{client_id},                                    $id, 'the session is the same';
+    is persist( sub { $zk->exists("$base/kept") } )->{ephemeralOwner}, $id, 'with its ephemeral node';
     $server->start($at);
+};
+
+subtest 'a server that stands still is left, and what it says when it wakes up reaches nobody' => sub {
+    my $T     = 6;
+    my $zk    = ZooKeeper->new( @args, timeout => 1000 * $T );
+    my @nodes = map { "$base/still-$_" } 0 .. 99;
+    persist( sub { $setup->exists($_) || $setup->create( $_, value => "at first $_" ) } ) for @nodes;
+    persist(
+        sub { $zk->sync($base); $zk->exists("$base/still") || $zk->create( "$base/still", ephemeral => 1 ) }
+    );
+    my ( $id, $at, %told ) = ( $zk->client_id->{client_id}, $server->server_of($zk) );
+    $server->pause($at);
+    my @futures = map { $zk->get_f($_) } @nodes;
+    $zk->set( $_, 'by the lost one', cb => sub { push @{ $told{set} }, $_[0] } ) for @nodes;
+    $zk->get( $_, cb => sub { push @{ $told{get} }, $_[0] } ) for @nodes;
+    my $error = eval { $zk->get( $nodes[0] ); 1 } ? 'none' : $@;
+    is 0 + $error, ZCONNECTIONLOSS, 'a call that waits loses its connection';
+    wait_for { $zk->wait(0.01); @{ $told{$_} // [] } == @nodes || return for qw(set get); 1 } 60,
+      'the others';
+    $_->await for @futures;
+    is_deeply [ grep { $_ != ZCONNECTIONLOSS } map { @$_ } values %told ], [], 'so do all that are under way';
+    is_deeply [ grep { ( $_->failure )[0] != ZCONNECTIONLOSS } @futures ], [], 'in every form';
+    is scalar( grep { !$_->maybe_applied } @{ $told{set} } ), 0, 'writes may have been done';
+    is scalar( grep { $_->maybe_applied } @{ $told{get} } ),  0, 'reads are none';
+
+    is persist( sub { $zk->exists("$base/still") } )->{ephemeralOwner}, $id,
+      'the session goes on, at another server';
+    isnt $server->server_of($zk), $at, 'which is another one';
+    my @new  = map { "$base/new-$_" } 0 .. 99;
+    my @late = map { my $n = $_; $zk->create_f( $n, value => $n ) } @new;
+    $server->resume($at);
+    wait_for { ( $server->mode($at) // '' ) =~ /follower|leader/ } 60, 'the server to be itself again';
+    $_->await for @late;
+    push @late, my @read = map { $zk->get_f($_) } @new;
+    $_->await for @late;
+
+    # If it led, there is another leader now: connections may be lost once more.
+    my @failed = grep { $_->is_failed } @late;
+    is_deeply [ grep { ( $_->failure )[0] != ZCONNECTIONLOSS } @failed ], [], 'later requests are done';
+    is_deeply [ map { $read[$_]->is_failed ? () : ( $read[$_]->get )[0] eq $new[$_] ? () : $_ } 0 .. 99 ], [],
+      'and get their own answers';
+    is scalar @{ $told{$_} },       scalar @nodes, "nobody is told twice ($_)" for sort keys %told;
+    is $zk->client_id->{client_id}, $id,           'the session is the same';
 };
 
 subtest 'all servers gone for a while' => sub {
