@@ -176,6 +176,23 @@ fn a_session_cut_off_for_its_timeout_is_suspect_but_not_over() {
 }
 
 #[test]
+fn a_process_that_stood_still_does_not_take_its_session_for_alive_until_it_has_looked() {
+    for by_clock in [false, true] {
+        let mut pair = Pair::new(zk_proto::session::Config { expire_by_clock: by_clock, ..config("a") });
+        pair.connect();
+        assert!(!pair.session.is_suspect(pair.now + MS(2_999)));
+        let late = pair.now + MS(3_000);
+        assert!(pair.session.is_connected());
+        assert!(pair.session.is_suspect(late), "nothing has told it of the time that has passed");
+        pair.session.handle_timeout(late);
+        assert!(!pair.session.is_connected(), "then it is cut off, and what was under way is lost");
+        pair.session.handle_timeout(late);
+        assert_eq!(pair.session.over(), by_clock.then_some(Code::SESSION_EXPIRED));
+        assert_eq!(pair.session.is_suspect(late), !by_clock);
+    }
+}
+
+#[test]
 fn a_session_that_goes_by_the_clock_expires_with_it() {
     let by_clock = zk_proto::session::Config { expire_by_clock: true, ..config("a") };
     let mut pair = Pair::new(by_clock.clone());

@@ -364,11 +364,13 @@ impl Session {
         self.is_connected() && self.closing.is_none()
     }
 
-    /// Whether the session has been cut off for longer than its timeout: servers have probably
-    /// expired it, and what depends on it (a lock) must be taken as lost. It may still turn out to
+    /// Whether nothing was heard of a server for longer than the timeout: servers have probably
+    /// expired the session, and what depends on it (a lock) must be taken as lost. It may still turn out to
     /// live: only a server's word ends it (or [`Config::expire_by_clock`]).
     pub fn is_suspect(&self, now: Time) -> bool {
-        self.over().is_none() && self.suspect_at().is_some_and(|at| at <= now)
+        // A process that stood still does not know yet that its connection is gone.
+        let still = (self.is_connected() && self.id != 0).then_some(self.last_read + self.timeout);
+        self.over().is_none() && self.suspect_at().or(still).is_some_and(|at| at <= now)
     }
 
     /// Whether [`close`](Self::close) is under way.

@@ -59,9 +59,9 @@ impl Session {
         }
     }
 
-    /// For how long the session has been without a word of a server; zero while it is connected.
+    /// For how long the session has been without a word of a server.
     pub(super) fn cut_off_for(&self, now: Time) -> Duration {
-        self.cut_off_since.map_or(Duration::ZERO, |since| now.since(since))
+        now.since(self.cut_off_since.unwrap_or(self.last_read))
     }
 
     pub(super) fn note_unanswered(&mut self, count: usize, code: Code) {

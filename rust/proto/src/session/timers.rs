@@ -33,7 +33,10 @@ impl Session {
     /// Time has passed. Bytes that have arrived must be fed first: a process that was stopped for
     /// long finds the server's word in the socket, and it counts.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.config.expire_by_clock && self.is_suspect(now) {
+        if self.config.expire_by_clock
+            && self.over().is_none()
+            && self.suspect_at().is_some_and(|at| at <= now)
+        {
             self.note_expiry(Expiry::Clock(self.cut_off_for(now)));
             self.lose_for_good(Code::SESSION_EXPIRED);
             return;

@@ -50,7 +50,9 @@ impl Sim {
             assert!(at <= since + timeout + SLACK || u.disturbed >= since, "not expired by the clock");
         }
         assert!(u.cut_off.is_none() || !u.connected);
-        let suspect = u.cut_off.is_some_and(|since| since + timeout <= at);
+        let heard =
+            u.cut_off.or(u.connected.then_some(u.last_heard).filter(|_| u.session.credentials().is_some()));
+        let suspect = heard.is_some_and(|since| since + timeout <= at);
         assert_eq!(u.session.is_suspect(Time::from_micros(at)), suspect, "suspicion");
         if u.conn.is_none() {
             assert!(next <= at + SECOND * 3 / 2, "a pause of more than a second and a half");
