@@ -1,0 +1,153 @@
+# Names of servers that move, go, come back, and are slow to be found. Each subtest is named after the symptom.
+use strict;
+use warnings;
+use Test::More;
+use lib 't/lib';
+use Names;
+
+my $names;
+BEGIN { $names = Names->take_over }
+
+use Child;
+use FaultProxy;
+use TestZK;
+
+use Time::HiRes qw(clock sleep time);    # clock: processor time of all threads
+use ZooKeeper;
+use ZooKeeper::Constants;
+
+my $server = test_server();
+my $base   = fresh_path('names');
+my $port   = $server->port;
+my @args   = ( timeout => 30_000, dispatcher => 'Pipe' );
+my $setup  = ZooKeeper->new( @args, hosts => $server->hosts );
+$setup->create($base);
+
+# A handle with an ephemeral node, and its session's number.
+sub session {
+    my ( $hosts, $node, @more ) = @_;
+    my $zk = ZooKeeper->new( @args, @more, hosts => $hosts );
+    $zk->create( "$base/$node", ephemeral => 1 );
+    return ( $zk, $zk->client_id->{client_id} );
+}
+
+# Waits until the session is there again.
+sub is_back {
+    my ( $zk, $id, $node ) = @_;
+    my $stat = wait_for {
+        eval { $zk->exists("$base/$node") } || ( $@ && $@ != ZCONNECTIONLOSS ? die $@ : 0 )
+    }
+    30, 'the session';
+    return is $stat->{ephemeralOwner}, $id, 'the session goes on, with its ephemeral node';
+}
+
+subtest 'a server that has moved to another address is found there' => sub {
+    my $old  = FaultProxy->new( $server->hosts );
+    my ($at) = $old->hosts =~ /:(\d+)\z/;
+    my $new  = FaultProxy->new( { to => $server->hosts, listen => "127.0.0.2:$at" } );
+    $names->are( 'moves.test' => '127.0.0.1' );
+    my ( $zk, $id ) = session( "moves.test:$at", 'moves' );
+    is scalar( my @before = $new->connects(0) ), 0, 'it is where the name says';
+    $names->are( 'moves.test' => '127.0.0.2' );
+    undef $old;
+    is_back( $zk, $id, 'moves' );
+    cmp_ok scalar( my @after = $new->connects(0) ), '>=', 1, 'it has moved with its name';
+    is $zk->server, "moves.test:$at", 'server says the name';
+};
+
+subtest 'one of three names is unknown' => sub {
+    $names->are( 'known.test' => '127.0.0.1' );
+    $names->are('unknown.test');
+    my $proxy = FaultProxy->new( $server->hosts );
+    my ($other) = $proxy->hosts =~ /:(\d+)\z/;
+    my ( $zk, $id ) = session( "unknown.test:1,known.test:$port,known.test:$other", 'three' );
+    for my $round ( 1 .. 3 ) {
+        my $reconnects = $zk->metrics->{reconnects};
+        $server->lose_connection($zk);
+        wait_for { $zk->metrics->{reconnects} > $reconnects } 30, 'another connection';
+        is_back( $zk, $id, 'three' );
+    }
+};
+
+subtest 'all names are unknown for a while' => sub {
+    my $proxy = FaultProxy->new( $server->hosts );
+    my ($at)  = $proxy->hosts =~ /:(\d+)\z/;
+    my @hosts = map { "goes-$_.test" } 1 .. 3;
+    $names->are( $_ => '127.0.0.1' ) for @hosts;
+    my ( $zk, $id ) = session( join( ',', map { "$_:$at" } @hosts ), 'goes' );
+    $names->are($_) for @hosts;
+    $proxy->harm( reset => 0 );
+    wait_for { !$zk->is_connected } 30, 'the loss';
+    my ( $answer, $cpu, $start ) = ( undef, clock, time );
+    $zk->exists( "$base/goes", cb => sub { $answer = [@_] } );
+    sleep at_length( 10, 2 );
+    my $took = time - $start;
+    cmp_ok clock() - $cpu, '<', 0.05 * $took + 0.1, 'it does not spin';
+    1 while $zk->dispatcher->dispatch_event;
+    is $answer, undef, 'who has asked waits';
+    ok !$zk->is_unrecoverable, 'the session is not over';
+    $names->are( $hosts[1] => '127.0.0.1' );
+    wait_for { $zk->wait(0.1); $answer } 30, 'an answer';
+    is $answer->[0], undef, 'when one is known again he has his answer';
+    is_back( $zk, $id, 'goes' );
+    is $zk->server, "$hosts[1]:$at", 'at that one';
+};
+
+subtest 'a resolver that takes its time blocks nobody' => sub {
+    my ( $slow, $stuck ) = ( at_length( 10, 3 ), 60 );
+    $names->are( 'slow.test'  => '127.0.0.1', seconds => $slow );
+    $names->are( 'stuck.test' => '127.0.0.1', seconds => $stuck );
+    my $start     = time;
+    my $zk        = ZooKeeper->new( @args, hosts => "slow.test:$port" );
+    my $stuck_one = ZooKeeper->new( @args, hosts => "stuck.test:$port", timeout => 1_000 );
+    my ( %answer, $longest, $calls );
+    $zk->exists( $base, cb => sub { $answer{slow} = [@_] } );
+    $stuck_one->exists( $base, cb => sub { $answer{stuck} = [@_] } );
+    my ( $last, $child ) = ( time, undef );
+
+    while ( time < $start + $slow - 0.5 ) {
+        $setup->exists($base);
+        $_->wait(0.01) for $setup, $zk, $stuck_one;
+        $_->state for $zk, $stuck_one;
+        $calls++;
+        $child = in_child {
+            return eval { $setup->exists('/'); 1 } // 0 + $@
+        }
+        within => 30 if $calls == 10;
+        my $now = time;
+        $longest = $now - $last if $now - $last > ( $longest // 0 );
+        $last    = $now;
+    }
+    is $answer{slow}, undef, 'it has not been found yet';
+    cmp_ok $calls,   '>', 20,        "others go on ($calls rounds)";
+    cmp_ok $longest, '<', $slow / 2, 'none of them is held up' or diag "$longest s";
+    is $child, ZINVALIDSTATE, 'a child is forked meanwhile';
+    is 0 + ( $answer{stuck}[0] // 0 ), ZCONNECTIONLOSS,
+      'who has asked one that is never found is told in time';
+    wait_for { $zk->wait(0.1); $answer{slow} } 60, 'the answer';
+    is $answer{slow}[0], undef, 'the slow one is found in the end';
+    cmp_ok time - $start, '>=', $slow - 0.1, 'when the resolver has said so';
+    deadline 20, sub { $stuck_one->close };
+    undef $stuck_one;
+    pass 'close waits for no resolver';
+};
+
+subtest 'a program that ends while a name is looked up ends' => sub {
+    $names->are( 'stuck.test' => '127.0.0.1', seconds => 60 );
+    local $ENV{LD_PRELOAD} = $ENV{ZOOKEEPER_TEST_NAMES} =~ s{[^/]*\z}{names.so}r;
+    my ( $pid, $output ) = child_program( <<'PROGRAM', "stuck.test:$port" );
+use strict;
+use warnings;
+use ZooKeeper;
+my $zk = ZooKeeper->new( hosts => $ARGV[0], dispatcher => 'Pipe', timeout => 1_000 );
+$zk->exists( '/', cb => sub { } );
+eval { $zk->exists('/'); 1 } and die 'it was found';
+print "ends\n";
+PROGRAM
+    is deadline( 40, sub { <$output> } ), "ends\n", 'it has waited for the name in vain';
+    is deadline( 40, sub { <$output> } ), undef,    'and has ended';
+    waitpid $pid, 0;
+    is $?, 0, 'well';
+};
+
+done_testing;
