@@ -27,6 +27,7 @@ my $PACE = 0.000_3;
 #
 #     reset               ends the connections that there are
 #     cut                 the same, but only when the server answers the next time: the answer is lost
+#     cut_request         the same when a client sends the next time: the request is lost
 #     swallow_requests    what clients send does not arrive any more
 #     swallow_answers     nor what servers send
 #     hold_requests       a network that loses everything for a while: nothing gets through, not even that a side has
@@ -255,8 +256,8 @@ sub _obey {
     elsif ( $what eq 'reset' ) {
         _finish( $ends, $_, 1 ) for grep { !$_->{is_server} } @ends;
     }
-    elsif ( $what eq 'cut' ) {
-        $_->{cut} = 1 for grep { $_->{is_server} } @ends;
+    elsif ( $what eq 'cut' || $what eq 'cut_request' ) {
+        $_->{cut} = 1 for grep { !$_->{is_server} == ( $what ne 'cut' ) } @ends;
     }
     elsif ( $what eq 'hang_up' ) {
         $port->{harms}{hang_up} = $value;
