@@ -214,6 +214,68 @@ subtest 'changes' => sub {
     );
 };
 
+# Where clients reach the members of a configuration.
+sub hosts_of {
+    my ($data) = @_;
+    return join ',', $data =~ /^server\.\d+=[^;]*;([\d.]+:\d+)$/mg;
+}
+
+# Has a client use the servers of the configuration, now and whenever it changes.
+sub follow {
+    my ($client) = @_;
+    my $zk = $client->{zk};
+    return $zk->get_config(
+        watcher => sub { follow($client) },
+        cb      => sub {
+            my ( $error, $data ) = @_;
+            return                 if $client->{ended};
+            return follow($client) if $error;
+            $zk->set_hosts( $client->{hosts} = hosts_of($data) );
+        }
+    );
+}
+
+subtest 'sixty clients that follow the configuration spread over the servers that it has' => sub {
+    my @clients = map { { zk => ZooKeeper->new(@core) } } 1 .. 60;
+    $_->{zk}->wait_connected for @clients;
+    my %id = map { $_ => $_->{zk}->client_id->{client_id} } @clients;
+    follow($_) for @clients;
+    my $spread = sub {
+        my $hosts = hosts_of( config() );
+        my %at;
+        wait_for {
+            $_->{zk}->dispatcher->run_loop_once(0) for @clients;
+            %at = ();
+            $at{ $servers->server_of( $_->{zk} ) // 'nowhere' }++ for @clients;
+            !$at{nowhere}
+              && !grep { ( $_->{hosts} // '' ) ne $hosts || index( $hosts, $_->{zk}->server ) < 0 } @clients;
+        }
+        60, 'all to follow';
+        return map { $at{$_} // 0 } 0 .. 3;
+    };
+
+# A fourth of sixty is 15, with a standard deviation of 3.4; a third 20, with 3.7. Beyond six of them, or at nothing,
+# it is a mistake and no chance.
+    my @four = $spread->();
+    is scalar( grep { !$_ || $_ > 35 } @four ), 0, 'over four' or diag "@four";
+    persist( sub { $super->reconfig( leaving => $away + 1 ) } );
+    my @three = $spread->();
+    is splice( @three, $away, 1 ),               0, 'one leaves: nobody is there';
+    is scalar( grep { !$_ || $_ > 42 } @three ), 0, 'as many at each of the others' or diag "@three";
+    persist( sub { $super->reconfig( joining => $servers->member($away) ) } );
+    my @again = $spread->();
+    is scalar( grep { !$_ || $_ > 35 } @again ), 0, 'it joins again: over four' or diag "@again";
+    is scalar( grep { $_->{zk}->client_id->{client_id} != $id{$_} } @clients ), 0,
+      'all have kept their sessions';
+    note "four: @four; three: @three; four again: @again";
+
+    for my $client (@clients) {
+        $client->{ended} = 1;
+        $client->{zk}->close;
+        delete $client->{zk};
+    }
+};
+
 # A handle that is connected to this server, and knows all.
 sub connected_to {
     my ($i) = @_;
