@@ -38,7 +38,8 @@ for my $number ( 1 .. $CLIENTS ) {
 # When they have connected since then, in order.
 sub connects {
     my ($since) = @_;
-    return sort { $a <=> $b } grep { $_ >= $since } map { $proxy->connects($_) } 0 .. 2;
+    my @times   = sort { $a <=> $b } map { $proxy->connects($_) } 0 .. 2;
+    return grep { $_ >= $since } @times;
 }
 
 # How many of these fall into a span of so many seconds, at most.
@@ -118,7 +119,8 @@ subtest 'the loss of the majority is no storm, and none spins' => sub {
     all_are_back();
     is_deeply [
         map {
-            scalar grep { $_ == ZOO_EXPIRED_SESSION_STATE } @{ $_->{states} }
+            scalar grep { $_ == ZOO_EXPIRED_SESSION_STATE }
+              @{ $_->{states} }
         } @clients
       ],
       [ (0) x $CLIENTS ],
