@@ -13,6 +13,8 @@ sub new {
     my $socket = IO::Socket::INET->new( LocalAddr => '127.0.0.1', Listen => 16, ReuseAddr => 1 )
       or die "no port of 127.0.0.1 can be had: $!\n";
     pipe my $read, my $write or die "pipe: $!\n";
+    pipe my $told, my $tell  or die "pipe: $!\n";
+    $told->blocking(0);
     my $parent = $$;
     my $pid    = fork // die "fork: $!\n";
     if ( !$pid ) {
@@ -21,15 +23,16 @@ sub new {
         alarm 300;    # in case nobody is left to end it
         my $number = 0;
         while ( my $peer = $socket->accept ) {
-            eval { $code->( FakeZK::Connection->new( $peer, $write, ++$number ) ); 1 }
+            setsockopt $peer, Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1;
+            eval { $code->( FakeZK::Connection->new( $peer, $write, ++$number, $told ) ); 1 }
               or print {$write} "died: $@";
             close $peer;
         }
         POSIX::_exit(0);
     }
     $read->blocking(0);
-    return bless { hosts => '127.0.0.1:' . $socket->sockport, pid => $pid, owner => $parent, log => $read },
-      $class;
+    my %self = ( hosts => '127.0.0.1:' . $socket->sockport, pid => $pid, owner => $parent );
+    return bless { %self, log => $read, tell => $tell }, $class;
 }
 
 sub hosts { return $_[0]{hosts} }
@@ -40,6 +43,13 @@ sub notes {
     my @lines = readline $self->{log};
     chomp @lines;
     return @lines;
+}
+
+# Words for the next connection that asks for them.
+sub order {
+    my ( $self, @words ) = @_;
+    syswrite $self->{tell}, "@words\n";
+    return;
 }
 
 sub DESTROY {
@@ -68,12 +78,19 @@ my %NAME = (
 );
 
 sub new {
-    my ( $class, $socket, $notes, $number ) = @_;
-    return bless { socket => $socket, notes => $notes, number => $number }, $class;
+    my ( $class, $socket, $notes, $number, $orders ) = @_;
+    return bless { socket => $socket, notes => $notes, number => $number, orders => $orders }, $class;
 }
 
 # Which connection of this server it is, from 1.
 sub number { return $_[0]{number} }
+
+# The words of the next "order" of the test, none if there is none.
+sub order {
+    my ($self) = @_;
+    my $line = readline $self->{orders};
+    return split ' ', $line // '';
+}
 
 sub note {
     my ( $self, @words ) = @_;
