@@ -109,9 +109,11 @@ sub send_frame {
     return $self->send( pack 'N/a*', $payload );
 }
 
-# The payload of the next frame, undef when the client has closed.
+# The payload of the next frame, undef when the client has closed; or has sent nothing for so many seconds.
 sub frame {
-    my ($self) = @_;
+    my ( $self, $seconds ) = @_;
+    vec( my $readable = '', fileno $self->{socket}, 1 ) = 1;
+    return if defined $seconds && !select $readable, undef, undef, $seconds;
     my $length = $self->_bytes(4) // return;
     return $self->_bytes( unpack 'N', $length );
 }
