@@ -140,10 +140,29 @@ sub reset {
 # Reads the request for a session and grants it: a new one, or the one that is asked for.
 sub handshake {
     my ( $self, $timeout ) = @_;
+    return $self->grant( timeout => $timeout // 10_000 ) && 1;
+}
+
+# The same, with an answer of which anything may be otherwise: version, timeout, id, passwd (undef: null), read_only
+# (undef: the byte is missing). Returns what was asked for.
+sub grant {
+    my ( $self, %answer ) = @_;
     my $request = $self->frame // return;
-    my ( undef, undef, undef, $id ) = unpack 'N q> N q>', $request;
-    $self->send_frame( pack 'N N q> N/a* C', 0, $timeout // 10_000, $id || 0x1234, 'p' x 16, 0 );
-    return 1;
+    my %asked;
+    @asked{qw(version zxid timeout id passwd read_only)} = unpack 'N q> N q> N/a* C', $request;
+    my %sent = (
+        version   => 0,
+        timeout   => 10_000,
+        id        => $asked{id} || 0x1234,
+        passwd    => 'p' x 16,
+        read_only => 0,
+        %answer
+    );
+    $self->send_frame(
+            pack( 'N l> q>', @sent{qw(version timeout id)} )
+          . ( defined $sent{passwd} ? pack 'N/a*', $sent{passwd} : pack 'l>', -1 )
+          . ( defined $sent{read_only} ? pack 'C', $sent{read_only} : '' ) );
+    return \%asked;
 }
 
 # Answers pings and auth, says goodbye to a close, notes every other request and answers it with an error code. What it
