@@ -26,6 +26,29 @@ my %program = (
     'a file lexical handle' => 'my $zk = handle(); $zk->create("$base/e", ephemeral => 1);',
     'with watches'          => 'our $zk = handle(watcher => sub { });
         $zk->create("$base/e", ephemeral => 1); $zk->get($base, watcher => sub { }); $zk->exists("$base/no", watcher => sub { });',
+    'with watches that stay' => 'our $zk = handle(watcher => sub { }); $zk->create("$base/e", ephemeral => 1);
+        our ($one, $two); $one = $zk->add_watch("$base/e", watcher => sub { }); $two = $zk->add_watch($base, recursive => 1, watcher => sub { $two });
+        $zk->set("$base/e", "v") for 1 .. 10;',
+    'requests under way, in all forms' => 'our $zk = handle(); $zk->create("$base/e", ephemeral => 1);
+        our @futures = map { $zk->get_f($base) } 1 .. 100; $zk->get($base, cb => sub { print "called" }) for 1 .. 100;
+        our $all = Future->needs_all($zk->exists_f($base), $zk->ensure_path_f($base))->on_ready(sub { print "ready" });',
+    'answers that nobody took' =>
+      'our $zk = handle(dispatcher => "Pipe"); $zk->create("$base/e", ephemeral => 1);
+        our @futures = map { $zk->get_f($base) } 1 .. 100; $zk->get($base, cb => sub { print "called" }) for 1 .. 100;
+        $zk->exists($base);',
+    'a handle that only its own future holds' => 'my $zk = handle(); $zk->create("$base/e", ephemeral => 1);
+        my $future = $zk->get_f($base); $future->on_ready(sub { $zk, $future });',
+    'futures, reads and watchers that outlive it' => 'our (@left, $future); {
+        my $zk = handle(dispatcher => "Pipe"); $zk->create("$base/e", ephemeral => 1);
+        @left = ($zk->add_watch($base, watcher => sub { }), $zk->multi_read->get($base), $zk->dispatcher, $zk->get_f($base)->retain); }',
+    'exit in a completion' => 'our $zk = handle(dispatcher => "Pipe"); $zk->create("$base/e", ephemeral => 1);
+        $zk->get($base, cb => sub { exit 0 }); $zk->get($base, cb => sub { print "called" }); $zk->wait(60); die "no exit";',
+    'a future in END' =>
+      'our $zk = handle(); $zk->create("$base/e", ephemeral => 1); our $future = $zk->get_f($base);
+        END { $future->get; $zk->exists_f("/")->get }',
+    'a future in a DESTROY' =>
+      'our $zk = handle(); $zk->create("$base/e", ephemeral => 1); our $future = $zk->get_f($base);
+        package Last { sub DESTROY { eval { $main::future->get }; eval { $main::zk->get_f("/")->get } } } our $last = bless {}, "Last";',
     'events that nobody took' => 'our $zk = handle(watcher => sub { });
         $zk->create("$base/e", ephemeral => 1); $zk->get("$base/e", watcher => sub { }); $zk->set("$base/e", "v");',
     'a handle in a cycle' => 'my $zk = handle(); $zk->create("$base/e", ephemeral => 1);
