@@ -76,6 +76,7 @@ sub session {
         hosts          => $fake->hosts,
         dispatcher     => 'Pipe',
         authentication => [ digest => 'me:secret' ],
+        utf8           => ( $at + $mask ) % 2,
         watcher        => sub { }
     );
     my $answers = Answers->new;
@@ -84,7 +85,10 @@ sub session {
     $answers->ask( $_->{on}->($zk), $_->{name}, @{ $_->{args} } ) for good_replies();
     push @wrong, blocking( $zk, sync => '/over' );    # the server ends the connection with this
     $answers->wait_for_all( $zk->dispatcher );
-    push @wrong, grep { !/ -?[0-9]+\??\z/ } $answers->told;
+    my @told = $answers->told;
+    push @wrong, grep { !/ -?[0-9]+\??\z/ } @told;
+    push @wrong, map { "no string: $told[$_]" }
+      grep { $told[$_] =~ / 0\z/ && !is_sound( $answers->results($_) ) } 0 .. $#told;
 
     # Now there may be none, or one for a time. Or none for good, if it was the word about the authentication.
     my $works = wait_for {
@@ -101,6 +105,20 @@ sub session {
     $called{$_}++ || m{\A(?:data|children) /x\z} || push @wrong, "an event: $_" for @events;
     push @wrong, grep { $called{$_} > 1 } keys %called;
     return @wrong;
+}
+
+# Whether all strings in there are what perl takes for strings.
+sub is_sound {
+    for my $value (@_) {
+        my $kind = ref $value;
+        my @inner =
+            $kind eq 'ARRAY' ? @$value
+          : $kind eq 'HASH'  ? %$value
+          :                    ();
+        return 0 if !$kind && defined $value && !utf8::valid($value);
+        return 0 if !is_sound(@inner);
+    }
+    return 1;
 }
 
 # What the session may end by, if this byte is wrong: the second handshake may say that it is not granted any more, or
