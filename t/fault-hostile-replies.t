@@ -8,6 +8,7 @@ use lib 't/lib';
 use Answers;
 use FakeZK;
 use GoodReplies;
+use SaslServer;
 use TestZK;
 
 use ZooKeeper;
@@ -156,6 +157,46 @@ subtest 'a reply of exactly the longest that is read' => sub {
         pack( 'N/a*', $data ) . substr( ( good_replies() )[0]{body}, -68 ) );
     ok $zk->get('/x') eq $data, 'is whole';
     is $zk->metrics->{reconnects}, 0, 'the connection lives';
+};
+
+subtest 'an answer amid a login by SASL that is cut short or lies about its length' => sub {
+    my $challenge = SaslServer::challenge('n');
+    my $fake      = FakeZK->new(
+        sub {
+            my ($connection) = @_;
+            my ( $bad, $length, $lie ) = $connection->order;
+            $connection->handshake or return;
+            my $steps = 0;
+            while ( defined( my $frame = $connection->frame ) ) {
+                my ( $xid, $op, $rest ) = unpack 'l> l> a*', $frame;
+                last if $op == -11;
+                my $reply = good_reply( $xid, $op );
+                if ( $op == 102 ) {
+                    my $token = !$steps++ ? $challenge : SaslServer::proof($rest);
+                    $reply = reply_frame( $xid, pack 'N/a*', $token );
+                }
+                if ( defined $bad && $steps - 1 == $bad ) {
+                    substr( $reply, 16, 4 ) = pack 'l>', $lie if defined $lie;
+                    $reply = substr $reply, 0, $length;
+                }
+                $connection->send_frame($reply);
+            }
+        }
+    );
+    my @wrong;
+    for my $bad ( 0, 1 ) {
+        for my $how ( ( map { [$_] } 0 .. 50 ), map { [ 50, $_ ] } -2, -2_147_483_648, 2_147_483_647, 1_000 )
+        {
+            $fake->order( $bad, @$how );
+            my $zk   = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe', login('bob') );
+            my $told = eval {
+                deadline 60,
+                  sub { $zk->exists('/x')->{czxid} }
+            } // $@;
+            push @wrong, "answer $bad, @$how: $told" if $told ne STAT->{czxid};
+        }
+    }
+    is_deeply \@wrong, [], 'the next connection is asked, which lets us in';
 };
 
 # A handle whose requests of a kind are answered so.
