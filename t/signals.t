@@ -53,6 +53,39 @@ subtest 'a handler that dies ends a blocking call' => sub {
     is scalar $zk->get($base), 'now', 'answers are not mixed up';
 };
 
+subtest 'a handler that dies ends a close, and the handle is closed all the same' => sub {
+    for my $end (qw(close reopen)) {
+        my $deaf = FakeZK->new(
+            sub {
+                my ($connection) = @_;
+                $connection->handshake or return;
+                while ( defined( my $frame = $connection->frame ) ) {
+                    my ( $xid, $op ) = unpack 'l> l>', $frame;
+                    $connection->note($op);
+                    $connection->send_frame( pack 'l> q> l>', $xid, 1, ZNONODE ) if $op == 3;
+                }
+            }
+        );
+        my $own = ZooKeeper->new( hosts => $deaf->hosts, timeout => 60_000, dispatcher => 'Pipe' );
+        $own->exists($base);
+        my @told;
+        $own->get( $base, cb => sub { push @told, 0 + $_[0] } );
+        local $SIG{ALRM} = sub { die "time is up\n" };
+        setitimer( ITIMER_REAL, 0.3 );
+        is eval { $own->$end; 1 } // $@, "time is up\n", "$end: the handler's exception comes through";
+        is $own->state,                  ZOO_NOTCONNECTED_STATE, 'the state is that of a closed handle';
+        is $own->server,                 undef,                  'there is no server';
+        ok !$own->is_connected,    'it is not connected';
+        ok $own->is_unrecoverable, 'nor will it be';
+        is eval { $own->exists($base); 1 } // 0 + $@, ZINVALIDSTATE, 'a call says the same';
+        $own->reopen;
+        is $own->exists($base), undef, 'reopen gives another session';
+        1 while $own->dispatcher->dispatch_event;
+        is_deeply \@told, [ZCLOSING], 'a call that was under way was told, once';
+        is_deeply [ map { /\A-?[0-9]+\z/ ? $_ : () } $deaf->notes ], [ 3, 4, -11, 3 ], 'and the server, once';
+    }
+};
+
 subtest 'a handler that returns does not' => sub {
     my $calls = 0;
     local $SIG{ALRM} = sub { $server->resume if ++$calls == 3 };

@@ -324,9 +324,15 @@ impl Handle {
         self.lock().session.metrics()
     }
 
-    /// The state in the C client's numbers.
+    /// The state in the C client's numbers. A session whose end was asked for takes no requests any more: it is not
+    /// connected, whatever the server has still to say about it.
     pub fn state(&self) -> KeeperState {
-        self.lock().session.state()
+        let core = self.lock();
+        if core.session.is_closing() {
+            KeeperState::NOT_CONNECTED
+        } else {
+            core.session.state()
+        }
     }
 
     /// Session id and password, once a server has given them.
@@ -336,7 +342,8 @@ impl Handle {
 
     /// Whether the session is over: expired, authentication refused, closed.
     pub fn is_unrecoverable(&self) -> bool {
-        self.lock().session.over().is_some()
+        let core = self.lock();
+        core.session.is_closing() || core.session.over().is_some()
     }
 
     /// Whether the session has been cut off for longer than its timeout, so that servers have
@@ -347,7 +354,8 @@ impl Handle {
 
     /// The server in use, as it stands in the connect string.
     pub fn server(&self) -> Option<String> {
-        self.lock().session.server().map(ToString::to_string)
+        let core = self.lock();
+        core.session.server().filter(|_| !core.session.is_closing()).map(ToString::to_string)
     }
 
     /// The negotiated session timeout; before the first connection the one asked for.
