@@ -158,7 +158,12 @@ sub worker {
     my ($part) = @_;
     my $pid    = open my $pipe, '-|' // die "fork: $!\n";
     return $pipe if $pid;
-    my $fake   = spoiling_server();
+    my $fake = spoiling_server();
+
+    # Another handle of the same process, with a server that does all well.
+    my $well = FakeZK->new( sub { $_[0]->handshake and $_[0]->serve(ZNONODE) } );
+    my $calm = ZooKeeper->new( hosts => $well->hosts, dispatcher => 'Pipe' );
+    $calm->exists('/x');
     my $memory = memory();
     for my $number ( grep { $_ % $WORKERS == $part } 0 .. $#mask ) {
         my ( $at, $mask ) = ( $number % $both, $mask[$number] );
@@ -166,14 +171,15 @@ sub worker {
             deadline 120,
               sub { session( $fake, $at, $mask ) }
         };
-        push @wrong, "died: $@" if $@ && !@wrong;
+        push @wrong, "died: $@"               if $@ && !@wrong;
+        push @wrong, 'another handle felt it' if defined $calm->exists('/x') || $calm->metrics->{reconnects};
         print "byte $at changed by $mask: ", s/\n/ /gr, "\n" for @wrong;
     }
     print "the server: $_\n" for grep { /died/ } $fake->notes;
     my $took = memory() - $memory;
     print "$took KB of memory were taken\n" if $took > $MEMORY;
     close STDOUT;
-    undef $fake;
+    undef $_ for $calm, $well, $fake;
     POSIX::_exit(0);
 }
 

@@ -237,7 +237,11 @@ subtest 'a server that is read-only' => sub {
     is_deeply $states, [ZOO_READONLY_STATE], 'to its watcher, too';
 };
 
-subtest 'a newer version of the protocol is taken' => sub {
+subtest 'a newer version of the protocol is taken, and bytes behind the end are passed over' => sub {
+    my $longer = pack( 'N N q> N/a* C', 0, 10_000, 7, 'p' x 16, 0 ) . "\xff" x 20;
+    my ($more) = handle( server( { bytes => $longer } ) );
+    is eval { $more->exists('/x')->{czxid} } // $@, STAT->{czxid}, 'a longer answer';
+    is $more->client_id->{client_id},               7,             'and the session is the one in it';
     for my $version ( 1, 2_147_483_647 ) {
         my ($zk) = handle( server( { version => $version } ) );
         is eval { $zk->exists('/x')->{czxid} } // $@, STAT->{czxid}, "version $version";

@@ -144,7 +144,7 @@ sub handshake {
 }
 
 # The same, with an answer of which anything may be otherwise: version, timeout, id, passwd (undef: null), read_only
-# (undef: the byte is missing). Returns what was asked for.
+# (undef: the byte is missing), or all of it: bytes. Returns what was asked for.
 sub grant {
     my ( $self, %answer ) = @_;
     my $request = $self->frame // return;
@@ -158,10 +158,9 @@ sub grant {
         read_only => 0,
         %answer
     );
-    $self->send_frame(
-            pack( 'N l> q>', @sent{qw(version timeout id)} )
-          . ( defined $sent{passwd} ? pack 'N/a*', $sent{passwd} : pack 'l>', -1 )
-          . ( defined $sent{read_only} ? pack 'C', $sent{read_only} : '' ) );
+    my $passwd = defined $sent{passwd}    ? pack 'N/a*', $sent{passwd}    : pack 'l>', -1;
+    my $last   = defined $sent{read_only} ? pack 'C',    $sent{read_only} : '';
+    $self->send_frame( $sent{bytes} // pack( 'N l> q>', @sent{qw(version timeout id)} ) . $passwd . $last );
     return \%asked;
 }
 
