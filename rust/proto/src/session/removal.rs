@@ -40,7 +40,8 @@ impl Session {
         let staying = [first(&others), kinds_of(&rivals)].concat();
         if (local && !self.is_connected()) || !can_ask(&leaving, &staying) {
             self.drop_wishes(&removal);
-            if self.take_off(&removal) && leaving.iter().any(|kind| kind.stays()) {
+            let done = self.take_off(&removal);
+            if done && leaving.iter().any(|kind| kind.stays() && !self.watches.has(*kind, path)) {
                 self.check_left(path);
             }
             return Ok(None);

@@ -1,6 +1,7 @@
 //! Holds against the rules what a session tells without a frame of the server being the reason:
 //! failures and changes of state.
 
+use super::op::Op;
 use super::user::{End, Kind, Stage};
 use super::{login, removal, Sim};
 use zk_proto::session::{Failure, Output};
@@ -118,6 +119,11 @@ impl Sim {
         let slack = 4_000;
         let timely = at <= asked.deadline + slack || u.disturbed >= asked.at || failure.code == Code::CLOSING;
         assert!(timely, "request {token} of user {user} was answered late");
+        let alone = matches!(asked.op, Op::RemoveWatches { local: true, .. });
+        assert!(
+            !alone || failure.code != Code::CONNECTION_LOSS,
+            "{token} needs no server, and fails without one"
+        );
         match failure.code {
             Code::CONNECTION_LOSS => match place {
                 Some((conn, nth)) => {

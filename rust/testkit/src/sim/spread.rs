@@ -6,7 +6,7 @@ impl Sim {
     /// How many come, and which servers they know at first.
     pub(super) fn gather(&mut self) -> u32 {
         self.known = self.some_list();
-        self.rng.u32(20..40)
+        self.rng.u32(50..70)
     }
 
     fn some_list(&mut self) -> Vec<usize> {
