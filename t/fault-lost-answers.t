@@ -140,14 +140,16 @@ subtest 'two answers are lost' => sub {
     }
 };
 
-subtest 'a hundred requests are under way when the answer to the first is lost' => sub {
+subtest 'a hundred requests are under way when the connection is lost' => sub {
     my $path = $setup->create( "$base/many-", sequential => 1 );
     begin();
-    $proxy->harm( cut => 0 );
-    my @told;
+    $proxy->harm( hold_answers => 0, 'old' );
+    my ( $sent, @told ) = $zk->metrics->{sent};
     for my $number ( 0 .. 99 ) {
         $zk->create( "$path/$number", cb => sub { push @{ $told[$number] }, $_[0] } );
     }
+    wait_for { $zk->wait(0.01); $zk->metrics->{sent} >= $sent + 100 } 60, 'all to be sent';
+    $proxy->harm( reset => 0 );
     wait_for {
         $zk->wait(0.01);
         100 == grep { $_ } @told
