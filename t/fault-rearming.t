@@ -65,10 +65,9 @@ sub event {
 sub asked {
     my ( $log, $number ) = @_;
     open my $file, '<:raw', $log->filename or die "the log: $!\n";
-    my $all = do { local $/; readline $file };
+    my @all = unpack '(N N/a*)*', do { local $/; readline $file };
     my @asked;
-    while ( length $all ) {
-        ( my $of, my $frame, $all ) = unpack 'N N/a* a*', $all;
+    while ( my ( $of, $frame ) = splice @all, 0, 2 ) {
         push @asked, $frame if $of == $number;
     }
     return @asked;
