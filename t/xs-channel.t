@@ -89,6 +89,16 @@ subtest 'something else is refused' => sub {
     like $@, qr/\Anew: call it as ZooKeeper::Channel->new at /, 'says so';
 };
 
+subtest 'what reading a limit runs may free the channel' => sub {
+    for my $method (qw(recv _complete)) {
+        my $freed = ZooKeeper::Channel->new;
+        $freed->send( 1, 2 );
+        tie my $limit, 'Acts', sub { undef $freed; 1 };
+        ok !eval { $freed->$method($limit); 1 }, "$method is refused";
+        like $@, qr/not an initialised ZooKeeper::Channel object/, 'as for what is none';
+    }
+};
+
 subtest 'nothing leaks' => sub {
     plan skip_all => 'Test::LeakTrace is not installed' if !eval { require Test::LeakTrace; 1 };
     my $use = sub {
@@ -118,3 +128,7 @@ sub open_files {
     opendir my $dir, '/proc/self/fd' or die $!;
     return scalar( () = readdir $dir );
 }
+
+package Acts;
+sub TIESCALAR { my ( $class, $code ) = @_; return bless [$code], $class }
+sub FETCH { my ($self) = @_; return $self->[0]->() }

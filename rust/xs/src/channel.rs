@@ -374,9 +374,10 @@ callback! {
     /// and if none but completions were there, undef is all there is to give.
     fn recv(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
+        let limit = limit(perl, call); // first: reading it may run what frees the channel
         let channel = own_channel(perl, call, "recv");
         let here = channel.len();
-        let limit = limit(perl, call).map_or(here, |limit| limit.min(here));
+        let limit = limit.map_or(here, |limit| limit.min(here));
         let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
         let mut item = if ran == 0 || ran < limit { channel.take() } else { None };
         if logging::is_due(channel) {
@@ -435,8 +436,8 @@ callback! {
     /// `$channel->_complete($limit)`: deals with the completions in front, at most so many; how many.
     fn complete(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
+        let limit = limit(perl, call).unwrap_or(1); // first, as in recv
         let channel = own_channel(perl, call, "_complete");
-        let limit = limit(perl, call).unwrap_or(1);
         let ran = if channel.is_completion_next() { run(perl, call, channel, limit) } else { 0 };
         if ran > 0 {
             channel.calls.flush();
@@ -452,7 +453,10 @@ callback! {
     fn size(perl, _cv: *mut sys::CV) {
         let call = perl.enter();
         let len = channel(perl, call, "size").map_or(0, |channel| {
-            logging::attend(perl, channel);
+            if logging::is_due(channel) {
+                keep(perl, call); // from the program's log
+                logging::attend(perl, channel);
+            }
             // A loop that was woken by a note that came after its item was taken asks no more than this.
             if channel.is_empty() {
                 channel.clear();
