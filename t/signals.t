@@ -100,6 +100,32 @@ subtest 'a handler that returns does not' => sub {
     cmp_ok $calls, '>=', 3, 'handlers run while it waits';
 };
 
+subtest 'a handler that dies while a module is loaded does not break it' => sub {
+    my %first = (
+        'a future'     => q($zk->get_f('/x')),
+        'a promise'    => q($zk->get_p('/x')->catch( sub { } )),
+        'a dispatcher' => q(ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => 'Mojo' )),
+    );
+    for my $what ( sort keys %first ) {
+
+        # The alarm goes off in the middle: whoever loads a file reads it by way of @INC.
+        my $program = <<"PROGRAM";
+use ZooKeeper;
+my \$zk = ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => 'Pipe' );
+local \$SIG{ALRM} = sub { die "alarm\\n" };
+my \$files = 0;
+unshift \@INC, sub { kill ALRM => \$\$ if \$_[1] =~ m{Future|Promise|Mojo}; return };
+my \$died = eval { $first{$what}; 1 } ? 'no' : \$\@;
+shift \@INC;
+print "first: \$died";
+print eval { $first{$what}; 1 } ? "then it works\\n" : \$\@;
+PROGRAM
+        my $said = `$^X @{[ map { "'-I$_'" } grep { !ref } @INC ]} -e '@{[ $program =~ s/'/'\\''/gr ]}' 2>&1`;
+        if ( $said =~ /needs Mojolicious|can't load/ ) { pass 'needs Mojolicious'; next }
+        is $said, "first: alarm\nthen it works\n", $what;
+    }
+};
+
 subtest 'many signals' => sub {
     my $calls = 0;
     local $SIG{ALRM} = sub { $calls++ };

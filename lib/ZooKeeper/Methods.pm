@@ -10,6 +10,7 @@ use ZooKeeper::Error;
 use ZooKeeper::Guard;
 use ZooKeeper::Steps;
 use ZooKeeper::Tracer;
+use ZooKeeper::XS;
 
 our $VERSION   = '0.2.0';
 our @EXPORT_OK = qw(define);
@@ -173,7 +174,7 @@ sub _future {
     my ( $dispatcher, $method ) = @_;
     if ( !$INC{'ZooKeeper/Future.pm'} ) {
         _needs( $method, 'Future', 'Future' );    # first: of one that has failed perl only says that it did
-        require ZooKeeper::Future;
+        ZooKeeper::XS::_undisturbed( sub { require ZooKeeper::Future } );
     }
     return ZooKeeper::Future::_of($dispatcher);
 }
@@ -195,14 +196,16 @@ sub _settle_promise {
 
 sub _needs {
     my ( $method, $module, $distribution ) = @_;
+    my $file = ( $module =~ s{::}{/}gr ) . '.pm';
     my $why;
-    {
+    my $load = sub {
         local ( $@, $SIG{__DIE__} );
-        my $file = ( $module =~ s{::}{/}gr ) . '.pm';
-        eval { require $file } and return;
-        $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
-    }
-    ZooKeeper::Error::_croak("$method needs $distribution: $why");
+        eval { require $file } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+    };
+    ZooKeeper::XS::_undisturbed($load)
+      ;    # what a signal handler dies of in the middle would leave it broken for good
+    ZooKeeper::Error::_croak("$method needs $distribution: $why") if defined $why;
+    return;
 }
 
 1;

@@ -10,6 +10,7 @@ use ZooKeeper::Arguments qw(is_callable);
 use ZooKeeper::Constants qw(ZBADARGUMENTS);
 use ZooKeeper::Error;
 use ZooKeeper::Settings::TLS;
+use ZooKeeper::XS;
 
 our $VERSION = '0.2.0';
 
@@ -197,10 +198,12 @@ sub _load {
     my ( $class, $what ) = @_;
     return if $class->can('new');
     my $error;
-    {
+    my $load = sub {
         local ( $@, $SIG{__DIE__} );
         eval { use_module($class) } or $error = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
-    }
+    };
+    ZooKeeper::XS::_undisturbed($load)
+      ;    # what a signal handler dies of in the middle would leave it broken for good
     ZooKeeper::Error::_croak("$what: can't load $class: $error") if defined $error;
     return;
 }

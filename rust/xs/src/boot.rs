@@ -3,6 +3,7 @@
 use crate::perl::Perl;
 use crate::{
     acl, channel, connect, engine, fork, guard, life, logging, results, secure, session, table, trace,
+    undisturbed,
 };
 use libperl_sys as sys;
 use std::ffi::CStr;
@@ -95,6 +96,7 @@ unsafe fn start(perl: Perl, context: *mut std::ffi::c_void) {
         secure::SUBS,
         session::SUBS,
         trace::SUBS,
+        undisturbed::SUBS,
     ];
     for subs in subs {
         for (name, function) in subs {

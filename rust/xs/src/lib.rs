@@ -30,5 +30,6 @@ mod table;
 mod thrown;
 mod trace;
 mod transaction;
+mod undisturbed;
 mod values;
 mod wish;
