@@ -67,6 +67,16 @@ subtest 'authentication of the handle' => sub {
     pass 'and for a new connection';
 };
 
+subtest 'no credentials are empty ones, without a warning' => sub {
+    my @warned;
+    local $SIG{__WARN__} = sub { push @warned, @_ };
+    my $other = ZooKeeper->new(@args);
+    my $answered;
+    $other->add_auth( 'digest', undef, cb => sub { $answered = 1 } );
+    wait_for { $other->wait(1); $answered } 30, 'the answer';
+    is "@warned", '', 'nothing was said of them';
+};
+
 subtest 'refused' => sub {
     my ( @auth, @session );
     my $refused = ZooKeeper->new( @args, watcher => sub { push @session, $_[0]{state} } );

@@ -84,6 +84,15 @@ subtest 'options that are of no use' => sub {
     like $@, qr/\Anew: not an initialised ZooKeeper object/, 'says so';
 };
 
+subtest 'what is no object does not get a handle' => sub {
+    my %good = ( hosts => '127.0.0.1:1', channel => ZooKeeper::Channel->new );
+    for my $other ( \undef, \1, [], {}, \my $plain ) {
+        ok !eval { ZooKeeper::_connect( $other, \%good ); 1 }, 'refused';
+        like $@, qr/\Anew: not an initialised ZooKeeper object/, 'says so';
+        ok !eval { ZooKeeper::_state($other); 1 }, 'and nothing is attached to it';
+    }
+};
+
 subtest 'memory does not grow with exceptions' => sub {
     plan skip_all => 'valgrind has memory of its own' if $ENV{ZOOKEEPER_TEST_UNDER_VALGRIND};
     my $zk = bless {}, 'ZooKeeper';

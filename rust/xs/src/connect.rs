@@ -130,6 +130,10 @@ fn open(perl: Perl, call: Call) -> Result<(), Thrown> {
         return Err(Thrown::not_initialised(perl, "new", "ZooKeeper"));
     }
     let wanted = options(perl, call)?;
+    // Behind what the options run. What is no object may be one of perl's own scalars, which are for all.
+    if !object.referent().is_some_and(|referent| referent.is_object()) {
+        return Err(Thrown::not_initialised(perl, "new", "ZooKeeper"));
+    }
     let former = close_former(perl, object);
 
     let mut detail = None;
@@ -338,7 +342,9 @@ fn authenticate(perl: Perl, call: Call, held: Held) -> Result<(), Thrown> {
     }
     let watcher = values::watcher(perl, watcher).map_err(|words| wrong(&words))?;
     let (scheme, _) = values::text(perl, scheme, held.frame().client.utf8);
-    let Some(credentials) = values::bytes(perl, credentials) else {
+    let credentials =
+        if credentials.is_defined() { values::bytes(perl, credentials) } else { Some(Raw::EMPTY) };
+    let Some(credentials) = credentials else {
         let words = "credentials contain characters above 255; encode them first";
         return Err(Thrown::croak(perl, &format!("{ADD_AUTH}: {words}")));
     };

@@ -116,7 +116,8 @@ impl Sv {
         self.body_type() >= sys::svtype::SVt_PVMG as u32
     }
 
-    pub(super) fn is_object(self) -> bool {
+    /// True for what was blessed (not a reference to it).
+    pub(crate) fn is_object(self) -> bool {
         self.flags() & sys::SVs_OBJECT != 0
     }
 
