@@ -116,6 +116,46 @@ subtest 'two watchers of the same path and type are both called' => sub {
     is_deeply \@seen, [ '/x', '/x' ], 'two calls';
 };
 
+subtest 'arguments of wrong types' => sub {
+    my $dispatcher = ZooKeeper::Dispatcher->new;
+    my $watcher    = $dispatcher->create_watcher( '/x', sub { } );
+    my @rows       = (
+        [ remove_watcher => ['me'],                'the watcher must be a ZooKeeper::Watcher' ],
+        [ remove_watcher => [ {} ],                'the watcher must be a ZooKeeper::Watcher' ],
+        [ remove_watcher => [ watcher => [] ],     'the watcher must be a ZooKeeper::Watcher' ],
+        [ send_event     => [ 'event', $watcher ], 'the event must be a hash ref' ],
+        [ send_event     => [ [], $watcher ],      'the event must be a hash ref' ],
+        [ send_event     => [ { type => 1 }, \1 ], 'the watcher must be a ZooKeeper::Watcher' ],
+        [ trigger_event  => [ event => 'event' ],  'the event must be a hash ref' ],
+    );
+    for my $row (@rows) {
+        my ( $method, $args, $words ) = @$row;
+        my $line = __LINE__ + 1;
+        ok !eval { $dispatcher->$method(@$args); 1 }, "$method dies";
+        like $@, qr/: \Q$words\E at \Q${\ __FILE__}\E line $line\.\n\z/,
+          'and says what was expected, at the line of the call';
+    }
+    is $dispatcher->channel->size, 0, 'nothing was sent';
+    ok !eval { ZooKeeper::Watcher->new('x'); 1 }, 'a watcher made of a string';
+    like $@, qr/\Anew: a watcher is made of a list or a hash ref at \Q${\ __FILE__}\E /, 'is none';
+};
+
+subtest 'what a watcher is filed under is a string for ever' => sub {
+    my $dispatcher = ZooKeeper::Dispatcher->new;
+    my $name       = 'a';
+    my $path       = bless [ sub { '/' . $name++ } ], 'Says';
+    my $watcher    = $dispatcher->create_watcher( $path, sub { }, type => bless [ sub { 'get' } ], 'Says' );
+    is $watcher->path, '/a', 'a path that is an object';
+    is_deeply [ $dispatcher->get_watchers( path => '/a', type => 'get' ) ], [$watcher], 'is looked for';
+    $dispatcher->remove_watcher($watcher);
+    is_deeply $dispatcher->watchers, {}, 'and found again';
+    ok !eval {
+        $dispatcher->create_watcher( bless( [ sub { die "no\n" } ], 'Says' ), sub { } );
+        1;
+    }, 'one that dies';
+    is_deeply [ $dispatcher->get_watchers ], [], 'is not filed at all';
+};
+
 subtest 'trigger_event' => sub {
     my $dispatcher = ZooKeeper::Dispatcher->new;
     my @seen;
@@ -307,3 +347,6 @@ subtest 'Pipe' => sub {
 }
 
 done_testing;
+
+package Says;
+use overload '""' => sub { $_[0][0]->() }, fallback => 1;

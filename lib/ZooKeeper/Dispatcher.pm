@@ -1,6 +1,6 @@
 package ZooKeeper::Dispatcher;
 use Moo;
-use Scalar::Util         qw(refaddr weaken);
+use Scalar::Util         qw(blessed refaddr reftype weaken);
 use Time::HiRes          qw(CLOCK_MONOTONIC clock_gettime);
 use ZooKeeper::Arguments qw(is_callable seconds);
 use ZooKeeper::Channel;
@@ -59,8 +59,15 @@ sub get_watchers {
 sub remove_watcher {
     my ( $self, @args ) = @_;
     my %arg = @args == 1 ? ( watcher => $args[0] ) : @args;
+    !defined $arg{watcher} || _is_watcher( $arg{watcher} )
+      or ZooKeeper::Error::_croak('remove_watcher: the watcher must be a ZooKeeper::Watcher');
     $self->_remove($_) for exists $arg{watcher} ? $arg{watcher} // () : $self->get_watchers(%arg);
     return;
+}
+
+sub _is_watcher {
+    my ($watcher) = @_;
+    return blessed $watcher && $watcher->isa('ZooKeeper::Watcher');
 }
 
 # Events come by the hundred thousand: here and below attributes are read where they are.
@@ -140,6 +147,10 @@ sub _hand_over {
 
 sub send_event {
     my ( $self, $event, $watcher ) = @_;
+    !defined $event || ref $event && reftype $event eq 'HASH'
+      or ZooKeeper::Error::_croak('send_event: the event must be a hash ref');
+    !defined $watcher || _is_watcher($watcher)
+      or ZooKeeper::Error::_croak('send_event: the watcher must be a ZooKeeper::Watcher');
     $self->channel->send( { %{ $event // {} }, watcher => $watcher } );
     return;
 }

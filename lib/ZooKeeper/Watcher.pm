@@ -2,7 +2,7 @@ package ZooKeeper::Watcher;
 use strict;
 use warnings;
 
-use Scalar::Util         qw(weaken);
+use Scalar::Util         qw(reftype weaken);
 use ZooKeeper::Constants qw(ZOO_PERSISTENT_WATCH_REMOVED_EVENT ZOO_SESSION_EVENT);
 use ZooKeeper::Error;
 
@@ -15,8 +15,13 @@ my $last_id = 0;
 # (Perl searches a list of all weak references to a thing when one of them goes.)
 sub new {
     my ( $class, @args ) = @_;
+    @args != 1 || ref $args[0] && reftype $args[0] eq 'HASH'
+      or ZooKeeper::Error::_croak('new: a watcher is made of a list or a hash ref');
     my %arg = @args == 1 ? %{ $args[0] } : @args;
     defined $arg{$_} or ZooKeeper::Error::_croak("new: a watcher needs a $_") for qw(cb dispatcher);
+
+    # What is an object becomes a string: the watcher is filed, and looked for again, by it.
+    ref $arg{$_} and $arg{$_} = "$arg{$_}" for qw(path type);
     return bless {
         id                    => ++$last_id,
         cb                    => $arg{cb},
