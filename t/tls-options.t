@@ -160,6 +160,13 @@ subtest 'what is right' => sub {
       for 0, '';
 };
 
+subtest 'a hash whose keys are locked' => sub {
+    require Hash::Util;
+    my %tls = @ca;
+    Hash::Util::lock_hashref( \%tls );
+    ok( ZooKeeper->new( hosts => $HOSTS, dispatcher => 'Pipe', tls => \%tls ), 'is as good as another' );
+};
+
 subtest 'reopen finds what is wrong before anything is lost' => sub {
     my $server = FakeZK->new( sub { $_[0]->handshake; $_[0]->serve(ZNONODE) } );
     my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );

@@ -22,6 +22,7 @@ sub checked {
           and ZooKeeper::Error::_croak("$what must be a hash ref, or 1 if all is to be as usual");
         $value = {};
     }
+    $value = {%$value};    # which may have been locked
     my ($method) = $what =~ /\A(\w+)/;
     for my $name ( grep { !$KNOWN{$_} } sort keys %$value ) {
         ZooKeeper::Error::_warn("$method: unknown argument '$name' of tls has no effect");
