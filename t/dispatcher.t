@@ -288,6 +288,21 @@ subtest 'dispatch_cb' => sub {
     is $items,                       2,    'called once per item';
 };
 
+subtest 'a callback that leaves by "next" does not keep the dispatcher from ending' => sub {
+    my $dispatcher = ZooKeeper::Dispatcher->new;
+    my $calls      = 0;
+    my $next       = sub { die "called $calls times\n" if ++$calls > 10_000; no warnings 'exiting'; next };
+    $dispatcher->channel->send(1);
+    $dispatcher->dispatch_cb($next);
+    ok eval { $dispatcher->dispatch_ready; 1 }, 'dispatch_ready ends' or diag $@;
+    ok $calls,                                  "after $calls calls of one that takes nothing";
+
+    my $two = ZooKeeper::Dispatcher->new;
+    $two->send_event( { type => $_ }, $two->create_watcher( '/x', $next, type => 'get' ) ) for 1, 2;
+    is $two->wait(10)->{type}, 1, 'wait has its event';
+    is $two->channel->size,    1, 'and leaves the next one for later';
+};
+
 subtest 'wait' => sub {
     for my $class (qw(ZooKeeper::Dispatcher ZooKeeper::Dispatcher::Pipe)) {
         my $dispatcher = $class->new;

@@ -191,21 +191,23 @@ sub dispatch_ready {
       $own && $self->can('dispatch_event') == \&dispatch_event && $self->can('recv_event') == \&recv_event;
     local $self->{_in_callback} = 1;
     local $self->{_room};
-    while ( $room > 0 ) {
+
+    # Callbacks may leave by a stray "next": what is counted is counted before, and wait asks for one event.
+    while ( $room > 0 && ( !$wait || $self->{_waiting} ) ) {
         if ($plain) {
             if ( my $completed = $channel->_complete($room) ) {
                 $room -= $completed;
                 next;
             }
+            $room--;
             $self->_hand_over( $self->_next_event(1) // last );
         }
         else {
             last if !$channel->size;
+            $room--;
             $self->{_room} = 1;
             $self->dispatch_cb->();
         }
-        $room--;
-        last if $wait && !$self->{_waiting};    # wait asks for one event, and has it
     }
     return;
 }
