@@ -28,7 +28,8 @@ sub program {
         @calls,
         'ArgumentFuzz::Worker::settle();',
         'unchanged(@kept);',
-        '( $zk, $dispatcher, $channel ) = ();',    # functions that watchers have may hold them
+        '( $zk, $dispatcher, $channel, @list, %hash, @args ) = ();'
+        ,    # functions that watchers have may hold them
     );
     return ( $text, $about );
 }
@@ -120,8 +121,8 @@ sub _command {
     my $is_fine = !$random->often(5);
     pop @args if !$is_fine && @args;
     push @args, _value($self) if !$is_fine && $random->often(50);
-    return "\$zk->$name$form( ( " . join( ', ', @args, _value($self) ) . ' ) x 2_000 )'
-      if $form ne 'cb' && $random->often(1);
+    return "\$zk->$name$form( ( " . join( ', ', @args, path($random) ) . ' ) x 2_000 )'
+      if $form ne 'cb' && $random->often(1) && "@args" !~ /000/;
     push @args, _named( $self, $command, $form eq 'cb', $is_fine );
     my $suffix = $form eq 'cb' ? '' : $form;
     return _invoked( $self, "$name$suffix", @args );
