@@ -144,6 +144,11 @@ impl Core {
             if matches!(self.lead, Lead::Kept { .. }) {
                 self.lead = Lead::Engine;
             }
+            if self.lead != Lead::Engine && !self.write_blocked {
+                // A hang-up. Whoever leads sees it as well when he looks; to listen again until then would be to be
+                // told of it without end.
+                return;
+            }
             if self.lead == Lead::Engine && flags.intersects(!EventFlags::OUT) {
                 self.receive(now);
             }
