@@ -3,6 +3,7 @@ use strict;
 use warnings;
 
 use FaultProxy;
+use ServerFaults;
 use Faults          qw(open_files);
 use Module::Runtime qw(use_module);
 use List::Util      qw(shuffle);
@@ -31,21 +32,6 @@ my $FAULTS_A_ROUND = 2;
 my $HEALED_WITHIN = 120;
 my $MAY_GROW      = 48 << 20;
 
-# A server has been silent for too long after two thirds of the session timeout.
-my $SILENCE = $TIMEOUT_MS / 1000 * 2 / 3;
-
-# What can come over a server, and for how long.
-my %FAULT = (
-    kill  => [ 1, sub { $_[0]{server}->kill( $_[1] ) }, sub { $_[0]{server}->start( $_[1] ) } ],
-    pause =>
-      [ $SILENCE + 0.7, sub { $_[0]{server}->pause( $_[1] ) }, sub { $_[0]{server}->resume( $_[1] ) } ],
-    'short pause' => [ 0.5, sub { $_[0]{server}->pause( $_[1] ) }, sub { $_[0]{server}->resume( $_[1] ) } ],
-    swallow_requests => [ $SILENCE + 0.7, \&_harm, \&_heal ],
-    swallow_answers  => [ $SILENCE + 0.7, \&_harm, \&_heal ],
-    reset            => [ 0.3,            \&_harm, \&_heal ],
-    cut              => [ 0.3,            \&_harm, \&_heal ],
-);
-
 sub new {
     my ( $class, %arg ) = @_;
     my $self = bless {
@@ -54,11 +40,13 @@ sub new {
         say    => $arg{say}  // sub { },
         number => 0,
         count  => { map { $_ => 0 } qw(rounds requests answers blocking watches events reopened) },
-        map { $_ => {} } qw(faults codes pending),
+        map { $_ => {} } qw(faulted codes pending),
     }, $class;
     $self->{problems} = [];
     my $server = $self->{server};
     $self->{proxy} = FaultProxy->new( map { $server->hosts($_) } 0 .. $server->count - 1 );
+    $self->{faults} =
+      ServerFaults->new( server => $server, proxy => $self->{proxy}, timeout_ms => $TIMEOUT_MS );
     my $has_mojo = eval { require Mojo::Promise };
     my $name     = $self->{loop} = $arg{dispatcher} // ( $has_mojo ? 'Mojo' : 'Pipe' );
     $self->{forms}      = [ qw(cb f), $name eq 'Mojo' ? 'p' : () ];    # it is that loop which promises need
@@ -86,7 +74,7 @@ sub report {
         "seed: $self->{seed}\n"
       . $list->( $self->{count} ) . "\n"
       . 'faults: '
-      . $list->( $self->{faults} ) . "\n"
+      . $list->( $self->{faulted} ) . "\n"
       . 'answers: '
       . $list->( $self->{codes} ) . "\n"
       . "memory: $size{settled_size} after the first rounds, $size{size} at the end\n"
@@ -101,7 +89,7 @@ sub run {
     my $end = time + $seconds;
     my @faults;
     do {
-        push @faults, shuffle sort keys %FAULT if @faults < $FAULTS_A_ROUND;
+        push @faults, shuffle $self->{faults}->of_one if @faults < $FAULTS_A_ROUND;
         $self->_round( splice @faults, 0, $FAULTS_A_ROUND );
     } until time > $end || $self->problems;
     $self->_end;
@@ -124,18 +112,17 @@ sub _round {
     @{$self}{qw(made watches)} = ( {}, [] );
 
     $self->_work(0.5);
-    for my $fault (@faults) {
-        my ( $seconds, $harm, $heal ) = @{ $FAULT{$fault} };
+    for my $name (@faults) {
         my ($at) =
           grep { defined } map { $self->{proxy}->index_of( $_->{zk}->server ) } shuffle @{ $self->{handles} };
         $at //= 0;
-        $self->{say}->("round $round: $fault of server $at");
-        $self->{faults}{$fault}++;
-        $harm->( $self, $at, $fault );
+        $self->{say}->("round $round: $name of server $at");
+        $self->{faulted}{$name}++;
+        my $fault = $self->{faults}->begin( $name, $at );
         $self->_work( rand 0.5 );
         $self->_guest;
-        $self->_work($seconds);
-        $heal->( $self, $at, $fault );
+        $self->_work( $fault->{seconds} );
+        $fault->{heal}->();
         $self->_work(1);
     }
     $self->_drain;
@@ -164,18 +151,6 @@ sub _guest {
     }
     $self->{dispatcher}->run_loop_once(0.001) for 1 .. rand 3;
     delete $guest->{zk};
-    return;
-}
-
-sub _harm {
-    my ( $self, $at, $fault ) = @_;
-    $self->{proxy}->harm( $fault, $at );
-    return;
-}
-
-sub _heal {
-    my ( $self, $at ) = @_;
-    $self->{proxy}->harm( 'heal', $at );
     return;
 }
 
