@@ -39,8 +39,11 @@ my $PACE = 0.000_3;
 #     piece_answers
 #     hang_up             connections to come are closed after so many bytes of the server's: 0 is at once
 #     heal                all of this is over, but what was swallowed once is a hole in the stream
+#
+# A code ref after the addresses may change what clients send, given the index, the bytes and all ports.
 sub new {
     my ( $class, @addresses ) = @_;
+    my $edit   = ref $addresses[-1] eq 'CODE' ? pop @addresses : undef;
     my @listen = map {
         my $address = ref $_ ? $_->{listen} : '127.0.0.1';
         IO::Socket::INET->new( LocalAddr => $address, Listen => 64, ReuseAddr => 1 )
@@ -53,12 +56,16 @@ sub new {
     if ( !$pid ) {
         close $_ for $tell, $ack;
         $SIG{PIPE} = 'IGNORE';
-        eval { _relay( \@listen, \@addresses, $told, $done ); 1 } or print {*STDERR} "FaultProxy: $@";
+        eval { _relay( \@listen, \@addresses, $told, $done, $edit ); 1 } or print {*STDERR} "FaultProxy: $@";
         POSIX::_exit(1);
     }
     close $_ for $told, $done;
     my @hosts = map { $_->sockhost . ':' . $_->sockport } @listen;
     return bless { hosts => \@hosts, pid => $pid, owner => $$, tell => $tell, ack => $ack }, $class;
+}
+
+sub ports {
+    return map { /:(\d+)\z/ } @{ $_[0]{hosts} };
 }
 
 # The addresses of the proxy, or that for one server.
@@ -116,7 +123,8 @@ sub _tell {
 # It ends with the program, whose end of the pipe is closed then. What is read from an end of a connection is queued
 # there, until it is due; then it waits in the other end's "out" for that to take it.
 sub _relay {
-    my ( $listen, $addresses, $told, $done ) = @_;
+    my ( $listen, $addresses, $told, $done, $edit ) = @_;
+    my $ports = [ map { $_->sockport } @$listen ];
     my ( %end, @port );    # of a connection: number of its descriptor => what there is to know
     my %index = map { fileno $listen->[$_] => $_ } 0 .. $#$listen;
     @port = map { { harms => {}, connects => [], bytes => [ 0, 0 ] } } @$listen;
@@ -146,7 +154,10 @@ sub _relay {
             my $got = sysread $end->{socket}, my $bytes, 65_536;
             next if !defined $got && ( $! == EAGAIN || $! == EINTR );
             if ( $got && $end->{cut} ) { _finish( \%end, $end, 1 ) }
-            else                       { _take( $end, $got ? $bytes : '', !defined $got ) }
+            else {
+                $bytes = $edit->( $end->{index}, $bytes, $ports ) if $got && $edit && !$end->{is_server};
+                _take( $end, $got ? $bytes : '', !defined $got );
+            }
         }
         for my $fd ( grep { vec $read, $_, 1 } keys %index ) {
             my $index  = $index{$fd};

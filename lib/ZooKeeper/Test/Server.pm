@@ -38,7 +38,7 @@ sub new {
         java_opts => [],
         process   => [],
     }, $class;
-    for my $name (qw(servers spares read_only tick_time config java_opts jars tls)) {
+    for my $name (qw(servers spares read_only tick_time config java_opts jars tls _between)) {
         my $value = delete $args{$name};
         $self->{$name} = $value if defined $value;
     }

@@ -13,6 +13,9 @@ our @CARP_NOT = ('ZooKeeper::Test::Server');
 sub write_home {
     my ( $home, $n, $wanted ) = @_;
     File::Path::make_path( "$home/data", "$home/tmp" );
+
+    # The distribution's own tests put something between the servers once it is known which ports they have.
+    $wanted->{seen} = $wanted->{_between}->( $wanted->{ports} ) if $wanted->{_between} && !$n;
     _write( "$home/zoo.cfg",   _zoo_cfg( $home, $n, $wanted ) );
     _write( "$home/data/myid", $n + 1 . "\n" ) if @{ $wanted->{ports} } > 1;
     return;
@@ -32,10 +35,12 @@ sub properties {
     };
 }
 
-# Server $n as a configuration names it.
+# Server $n as a configuration names it: that of server $viewer may know it by other ports.
 sub member {
-    my ( $wanted, $n,      $role )     = @_;
-    my ( $client, $quorum, $election ) = @{ $wanted->{ports}[$n] }{qw(client quorum election)};
+    my ( $wanted, $n, $role, $viewer ) = @_;
+    my $seen = defined $viewer && $wanted->{seen} && $wanted->{seen}[$viewer][$n];
+    my ( $client, $quorum, $election ) =
+      @{ { %{ $wanted->{ports}[$n] }, %{ $seen || {} } } }{qw(client quorum election)};
     $role //= 'participant';
     return 'server.' . ( $n + 1 ) . "=127.0.0.1:$quorum:$election:$role;127.0.0.1:$client";
 }
@@ -62,7 +67,7 @@ sub _zoo_cfg {
 
         # A spare starts with a configuration of its own that it is part of.
         for my $m ( grep { $_ == $n || $_ < @ports - $wanted->{spares} } 0 .. $#ports ) {
-            my ( $name, $value ) = split /=/, member( $wanted, $m ), 2;
+            my ( $name, $value ) = split /=/, member( $wanted, $m, undef, $n ), 2;
             $config{$name} = $value;
         }
     }
