@@ -201,7 +201,9 @@ subtest 'paths with the characters at both ends of what servers refuse' => sub {
         );
         is_deeply [
             map {
-                eval { $_->(); 1 } ? 0 : 0 + $@
+                eval { $_->(); 1 }
+                  ? 0
+                  : 0 + $@
             } @forms
           ],
           [ (ZBADARGUMENTS) x @forms ],
