@@ -2,6 +2,7 @@
 
 use shuttle::sync::{Arc, Mutex, PoisonError};
 use std::collections::VecDeque;
+use std::convert::Infallible;
 
 #[derive(Debug)]
 struct Channel<T>(Arc<Mutex<VecDeque<T>>>);
@@ -11,6 +12,10 @@ impl<T> Channel<T> {
         act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+/// Nothing is there.
+#[derive(Debug)]
+pub struct Empty;
 
 /// One end.
 #[derive(Debug)]
@@ -31,7 +36,7 @@ impl<T> Sender<T> {
     ///
     /// # Errors
     /// None.
-    pub fn send(&self, item: T) -> Result<(), ()> {
+    pub fn send(&self, item: T) -> Result<(), Infallible> {
         self.0.with(|queue| queue.push_back(item));
         Ok(())
     }
@@ -42,8 +47,8 @@ impl<T> Receiver<T> {
     ///
     /// # Errors
     /// There is none.
-    pub fn try_recv(&self) -> Result<T, ()> {
-        self.0.with(|queue| queue.pop_front().ok_or(()))
+    pub fn try_recv(&self) -> Result<T, Empty> {
+        self.0.with(|queue| queue.pop_front().ok_or(Empty))
     }
 
     /// Whether there is none.
