@@ -97,10 +97,10 @@ sub text {
     return join( '', map { "# $_\n" } grep { $about->{$_} } sort keys %$about ) . $text;
 }
 
-# Runs one program's text; returns as "fuzz".
+# Runs programs' texts (see ArgumentFuzz::Worker); returns as "fuzz".
 sub run_text {
     my ( $hosts, $text, %more ) = @_;
-    my $self = bless { hosts => $hosts, seed => 'file', findings => [], text => $text }, __PACKAGE__;
+    my $self = bless { hosts => $hosts, seed => 'text', findings => [], text => $text }, __PACKAGE__;
     my $file = File::Temp->new;
     print {$file} $text;
     close $file or die $!;
@@ -159,7 +159,7 @@ sub _batch {
     my $status = $?;
     my $text   = do { local ( @ARGV, $/ ) = "$said"; <> }
       // '';
-    my $case = $what{file} ? 'file' : "$self->{seed}.$at";
+    my $case = $what{file} ? 'text' : "$self->{seed}.$at";
     if ( ( $how // '' ) ne 'time is over' && $text !~ $PERLS ) {
         $self->_found( $case, "it hangs: $text" ) if $how;
         $self->_found( $case, "the process ends with status $status: $text" )

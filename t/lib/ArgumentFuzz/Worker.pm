@@ -4,6 +4,7 @@ use warnings;
 
 use ArgumentFuzz::Programs;
 use ArgumentFuzz::Things;
+use POSIX        ();
 use Scalar::Util qw(blessed weaken);
 use Time::HiRes  qw(time);
 use ZooKeeper;
@@ -12,13 +13,16 @@ use ZooKeeper::Constants;
 # Runs programs in a process that may crash. It is told, by name:
 #   hosts, rubbish   of a real server and of one that answers nonsense
 #   seed, from, to   which programs
-#   file             or the text of one
+#   file             or the texts of some, with a line "# next" between them
 #   dispatcher       the kind of the handles
 # and tells its parent, over this handle, a line each: which program begins, findings, and that it is done.
 my $tell;
 
 # Seconds.
 my ( $PATIENCE, $REQUEST ) = ( 20, 20 );
+
+# Megabytes that a process may hold that has run some hundred programs, each with a few strings of one.
+my $MUCH = 400;
 
 # Programs between two looks at the session, and at what leaks.
 my ( $LOOK_EVERY, $LEAKS_EVERY ) = ( 25, 20 );
@@ -42,11 +46,17 @@ sub main {
     _prepare();
 
     if ( defined $arg{file} ) {
-        $case = 'file';
-        my $text  = do { local ( @ARGV, $/ ) = $arg{file}; <> };
-        my %about = map { $_ => scalar( $text =~ /^# $_$/m ) } qw(mine rubbish);
-        _run( $text, \%about );
-        _look();
+        my $number = 0;
+        for my $text (
+            split /^# next\n/m,
+            do { local ( @ARGV, $/ ) = $arg{file}; <> }
+          )
+        {
+            $case = 'text.' . ++$number;
+            my %about = map { $_ => scalar( $text =~ /^# $_$/m ) } qw(mine rubbish);
+            _run( $text, \%about );
+            _look();
+        }
     }
     else {
         for my $number ( $arg{from} .. $arg{to} ) {
@@ -246,6 +256,14 @@ sub _after {
     eval { $zk->remove_watcher($_);       1 } or _finding("remove_watcher: $@") for $zk->get_watchers;
     undef $own_dispatcher if $is_mine;
 
+    my $acl = join ' ', map {
+        ref $_ eq 'HASH' ? map { $_ // 'undef' } @{$_}{qw(id scheme perms)} : $_ // 'undef'
+    } @{ +ZOO_OPEN_ACL_UNSAFE };
+    if ( $acl ne 'anyone world 31' ) {
+        _finding("a constant has become $acl");
+        @{ +ZOO_OPEN_ACL_UNSAFE } = { id => 'anyone', scheme => 'world', perms => 31 };
+    }
+
     # Watches may be left at the server.
     my $alive = $ArgumentFuzz::Things::alive;
     _finding("$alive functions of the program are still alive") if $alive && !$ArgumentFuzz::Things::alarms;
@@ -271,6 +289,9 @@ sub _look {
         my $count = $zk->metrics->{$counter};
         _finding("$counter is $count") if $counter eq 'in_flight' && $count;
     }
+    my ($pages) = do { local ( @ARGV, $/ ) = '/proc/self/statm'; <> =~ /\A[0-9]+ ([0-9]+)/ };
+    my $mb = $pages * POSIX::sysconf( POSIX::_SC_PAGESIZE() ) / 2**20;
+    _finding("the process holds $mb MB") if $mb > $MUCH && !$ENV{ZOOKEEPER_TEST_UNDER_VALGRIND};
     return;
 }
 
