@@ -16,6 +16,7 @@ sub async_ends {
     my ($stage) = @_;
     subtest 'close'                                   => sub { closed($stage) };
     subtest 'destruction'                             => sub { destroyed($stage) };
+    subtest 'between two steps'                       => sub { between_steps($stage) };
     subtest 'reopen'                                  => sub { reopened($stage) };
     subtest 'one of two handles on a dispatcher goes' => sub { one_of_two($stage) };
     subtest 'a forked child'                          => sub { forked($stage) };
@@ -87,6 +88,41 @@ sub closed {
     is $code, undef, 'a closed handle is asked: not within the call' if $stage->has_loop;
     ok $stage->until( sub { $code } ), 'it answers';
     is $code, ZINVALIDSTATE, 'ZINVALIDSTATE';
+    return;
+}
+
+# The first step of something is answered, and the answer not told yet.
+sub between_steps {
+    my ($stage) = @_;
+    my $path    = $stage->node;
+    my @may_be  = ( ZCLOSING, ZINVALIDSTATE, $stage->has_loop ? () : ZOK );    # if it goes on meanwhile
+    $stage->setup->create("$path/a");
+    my %ask = (
+        'ensure_path'         => sub { $_[0]->ensure_path( "$path/x/y/z", cb => $_[1] ) },
+        'create with parents' => sub { $_[0]->create( "$path/y/z", parents => 1, cb => $_[1] ) },
+        'recursive delete'    => sub { $_[0]->delete( $path, recursive => 1, cb => $_[1] ) },
+        'ensure_path, future' => sub {
+            my ( $zk, $told ) = @_;
+            $zk->ensure_path_f("$path/x/y/z")->on_ready( sub { $told->( scalar $_[0]->failure ) } );
+        },
+    );
+    for my $what ( sort keys %ask ) {
+        for my $is_closed ( 0, 1 ) {
+            my $zk = $stage->handle;
+            $zk->wait_connected(60);
+            my @codes;
+            $ask{$what}->( $zk, sub { push @codes, $_[0] ? $_[0]->code : ZOK } );
+            $zk->sync('/');
+            my $dispatcher = $zk->dispatcher;
+            $zk->close if $is_closed;
+            undef $zk;
+            my $name = $what . ( $is_closed ? ', closed and then destroyed' : ', destroyed' );
+            is scalar @codes, 1, "$name: it is answered" or diag "@codes";
+            ok scalar( grep { $_ == $codes[0] } @may_be ), 'that it is half done' or diag "@codes";
+            $stage->turn;
+            is scalar @codes, 1, 'once';
+        }
+    }
     return;
 }
 

@@ -50,6 +50,10 @@ struct Slot {
     posted: Option<Posted>,
 }
 
+/// How often callbacks of a handle that goes may ask again. One that does so whatever it hears would do it
+/// for ever.
+const REFUSALS: usize = 16;
+
 const INDEX_BITS: u32 = 32;
 
 /// The posted calls of all handles of a channel.
@@ -212,9 +216,19 @@ impl Calls {
     }
 
     /// The handle of this client is going: runs the callbacks of all its calls now. Their exceptions
-    /// become warnings.
+    /// become warnings. What they ask in their turn is refused, and they hear of that too, for it may be the
+    /// next step of something that somebody waits for.
     pub(crate) fn part(&self, perl: Perl, client: &Client) {
-        let _ = guarded(|| self.collect(client));
+        for _ in 0..REFUSALS {
+            let _ = guarded(|| self.collect(client));
+            if self.parting.borrow().is_empty() {
+                break;
+            }
+            self.run_parting(perl);
+        }
+    }
+
+    fn run_parting(&self, perl: Perl) {
         perl.push_stack();
         loop {
             perl.push_scope();
