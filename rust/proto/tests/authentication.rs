@@ -58,6 +58,47 @@ fn added_before_the_connection_it_is_sent_with_it_and_told_once() {
     assert!(pair.outputs().is_empty(), "a replay tells nobody again");
 }
 
+/// Programs authenticate before each request, some of them: that is not kept for ever, and not all of it is
+/// sent on every connection.
+#[test]
+fn what_is_added_again_and_again_is_replayed_once() {
+    let mut pair = Pair::connected();
+    for watcher in 1..=100 {
+        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(watcher)).unwrap();
+        pair.session.add_auth(pair.now, b"digest", b"b:2", None).unwrap();
+        assert_eq!(pair.sent().len(), 2, "each is sent");
+        pair.reply(-4, 0, Code::OK, b"");
+        assert_eq!(pair.outputs(), [Output::Auth { watcher, code: Code::OK }]);
+        pair.reply(-4, 0, Code::OK, b"");
+        assert!(pair.outputs().is_empty());
+    }
+    pair.cut();
+    pair.connect();
+    let replayed = pair.sent();
+    assert_eq!(replayed.iter().filter(|f| f.opcode == opcode::AUTH).count(), 2);
+    assert!(replayed[0].body.ends_with(b"a:1") && replayed[1].body.ends_with(b"b:2"), "in their order");
+}
+
+/// As those who wait for an outcome have to hear of it, each of them is asked for; until they have.
+#[test]
+fn what_was_added_many_times_at_once_is_answered_each_time_and_then_replayed_once() {
+    let mut pair = Pair::connected();
+    for watcher in 1..=50 {
+        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(watcher)).unwrap();
+    }
+    pair.cut();
+    pair.connect();
+    pair.outputs();
+    assert_eq!(pair.sent().iter().filter(|f| f.opcode == opcode::AUTH).count(), 50);
+    for watcher in 1..=50 {
+        pair.reply(-4, 0, Code::OK, b"");
+        assert_eq!(pair.outputs(), [Output::Auth { watcher, code: Code::OK }]);
+    }
+    pair.cut();
+    pair.connect();
+    assert_eq!(pair.sent().iter().filter(|f| f.opcode == opcode::AUTH).count(), 1);
+}
+
 #[test]
 fn an_answer_that_nobody_asked_for_drops_the_connection() {
     let mut pair = Pair::connected();

@@ -18,6 +18,19 @@ struct Entry {
     watcher: Option<u64>,
     /// The request that the first outcome answers; likewise.
     asked: Option<Asked>,
+    /// It was sent on this connection, and the server has yet to answer.
+    is_sent: bool,
+}
+
+impl Entry {
+    /// Nobody is to hear of it any more.
+    fn is_settled(&self) -> bool {
+        self.watcher.is_none() && self.asked.is_none()
+    }
+
+    fn is_same(&self, other: &Entry) -> bool {
+        self.scheme == other.scheme && self.credentials == other.credentials
+    }
 }
 
 /// Somebody waits for the outcome of an authentication.
@@ -75,6 +88,30 @@ impl AuthList {
     /// A lost connection answers nothing more; the next one replays all.
     pub(super) fn connection_lost(&mut self) {
         self.unanswered.clear();
+        self.entries.iter_mut().for_each(|e| e.is_sent = false);
+    }
+
+    /// Adds one, and says where. Programs add theirs again and again, before each request even: it takes the
+    /// place of the same one then, if that is done with.
+    fn place(&mut self, entry: Entry) -> usize {
+        let same = |e: &Entry| e.is_settled() && !e.is_sent && e.is_same(&entry);
+        let index = self.entries.iter().position(same).unwrap_or(self.entries.len());
+        match self.entries.get_mut(index) {
+            Some(former) => *former = entry,
+            None => self.entries.push(entry),
+        }
+        index
+    }
+
+    /// Of those that are the same one is enough, and those that somebody is to hear of.
+    fn drop_repetitions(&mut self) {
+        let mut kept: Vec<Entry> = Vec::new();
+        for entry in std::mem::take(&mut self.entries) {
+            if !entry.is_settled() || !kept.iter().any(|k| k.is_same(&entry)) {
+                kept.push(entry);
+            }
+        }
+        self.entries = kept;
     }
 
     /// When the first of those who wait for an outcome is given up.
@@ -132,15 +169,16 @@ impl Session {
         // Header, type, two lengths.
         self.check_length(4 + 8 + 4 + 8 + scheme.len() + credentials.len())?;
         let (scheme, credentials) = (scheme.to_vec(), credentials.to_vec());
-        self.auth.entries.push(Entry { scheme, credentials, watcher, asked });
+        let index = self.auth.place(Entry { scheme, credentials, watcher, asked, is_sent: false });
         if self.is_connected() {
-            self.send_auth(now, self.auth.entries.len() - 1);
+            self.send_auth(now, index);
         }
         Ok(())
     }
 
     /// On a fresh connection: all of it, in the order in which it was added.
     pub(super) fn replay_auth(&mut self, now: Time) {
+        self.auth.drop_repetitions();
         for index in 0..self.auth.entries.len() {
             self.send_auth(now, index);
         }
@@ -153,7 +191,10 @@ impl Session {
         };
         let code = if answer == Code::OK { Code::OK } else { Code::AUTH_FAILED };
         let entry = self.auth.entries.get_mut(index);
-        let (watcher, asked) = entry.map_or((None, None), |e| (e.watcher.take(), e.asked.take()));
+        let (watcher, asked) = entry.map_or((None, None), |e| {
+            e.is_sent = false;
+            (e.watcher.take(), e.asked.take())
+        });
         if let Some(watcher) = watcher {
             self.outputs.push_back(Output::Auth { watcher, code });
         }
@@ -202,7 +243,8 @@ impl Session {
     }
 
     fn send_auth(&mut self, now: Time, index: usize) {
-        let Some(entry) = self.auth.entries.get(index) else { return };
+        let Some(entry) = self.auth.entries.get_mut(index) else { return };
+        entry.is_sent = true;
         AuthPacket { scheme: &entry.scheme, credentials: &entry.credentials }.encode(&mut self.out);
         self.notes.leave(Level::Info, || Note::AuthSent(lossy(&entry.scheme)));
         self.auth.unanswered.push_back(index);

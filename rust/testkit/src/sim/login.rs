@@ -18,6 +18,12 @@ pub(super) struct Auth {
     pub(super) asked: Option<Limits>,
 }
 
+impl Auth {
+    fn is_settled(&self) -> bool {
+        self.watcher.is_none() && self.asked.is_none()
+    }
+}
+
 /// How long he does.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -57,7 +63,43 @@ impl Sim {
             self.conns[conn].auths_at.push(behind);
         }
         u.auths.push(Auth { credentials, watcher, asked: waits.then_some(limits) });
+        self.keep_auth(user, index);
         self.trace(|_| format!("user {user} authenticates as {credentials}"));
+    }
+
+    /// The session has one more, or one that it has instead of the same one: nobody is to hear of that any more.
+    fn keep_auth(&mut self, user: usize, index: usize) {
+        let u = &mut self.users[user];
+        let sent = u.conn.map_or(&[][..], |conn| {
+            let c = &self.conns[conn];
+            &c.auths[c.auths_answered..]
+        });
+        let is_free = |kept: &usize| {
+            let auth = &u.auths[*kept];
+            !sent.contains(kept) && auth.is_settled() && auth.credentials == u.auths[index].credentials
+        };
+        match u.auths_kept.iter().position(is_free) {
+            Some(place) => {
+                self.counts.bump("authentications that were added again");
+                u.auths_kept[place] = index;
+            }
+            None => u.auths_kept.push(index),
+        }
+    }
+
+    /// What a new connection is to get.
+    pub(super) fn replayed_auths(&mut self, user: usize) -> Vec<usize> {
+        let u = &mut self.users[user];
+        let mut kept: Vec<usize> = Vec::new();
+        for index in std::mem::take(&mut u.auths_kept) {
+            let auth = &u.auths[index];
+            let is_there = kept.iter().any(|other| u.auths[*other].credentials == auth.credentials);
+            if !auth.is_settled() || !is_there {
+                kept.push(index);
+            }
+        }
+        u.auths_kept.clone_from(&kept);
+        kept
     }
 
     /// A server has given its opinion: all who want to hear it do, once.

@@ -103,9 +103,10 @@ impl Sim {
 
     /// The session is established on a connection: what it owes it from now on.
     pub(super) fn note_established(&mut self, user: usize, conn: usize) {
+        let auths = self.replayed_auths(user);
         let u = &mut self.users[user];
         let c = &mut self.conns[conn];
-        c.auths = (0..u.auths.len()).collect();
+        c.auths = auths;
         c.auths_first = c.auths.len();
         c.auths_at = vec![0; c.auths.len()];
         let mut table = WatchTable::default();

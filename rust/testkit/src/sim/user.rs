@@ -131,6 +131,8 @@ pub(super) struct User {
     pub(super) only_read: bool,
     /// Has left his session to another.
     pub(super) has_left: bool,
+    /// Which of them the session still has, in its order.
+    pub(super) auths_kept: Vec<usize>,
     /// Shares its session with another user.
     pub(super) twin: bool,
 
@@ -203,6 +205,7 @@ impl Sim {
             slept: false,
             only_read: false,
             has_left: false,
+            auths_kept: Vec::new(),
             twin,
             id,
             connected: false,
