@@ -8,6 +8,7 @@ BEGIN {
       if !eval { require Async::Interrupt };
 }
 use AsyncSuite;
+use Faults ();
 use TestZK;
 use ZooKeeper;
 use ZooKeeper::Dispatcher::Interrupt;
@@ -39,6 +40,21 @@ subtest 'an answer that comes when get is about to wait' => sub {
     my $stat = ( deadline 60, sub { $future->get } )[1];
     is $stat->{version}, 0, 'is not missed';
     cmp_ok $looks, '>', 0, 'it was about to wait';
+};
+
+# Between the lines of ZooKeeper::Future, when it is loaded by the first call that needs it.
+subtest 'an event that comes while the module for futures is loaded' => sub {
+    my ( $output, $status ) = Faults::program(<<'PERL');
+use ZooKeeper::Dispatcher::Interrupt;
+my $dispatcher = ZooKeeper::Dispatcher::Interrupt->new;
+my $heard      = 0;
+$dispatcher->create_watcher( '/x', sub { $heard++ }, type => 'get' );
+unshift @INC, sub { $dispatcher->trigger_event( path => '/x' ) if $_[1] eq 'Future.pm'; return };
+require ZooKeeper::Future;
+print "heard $heard\n";
+PERL
+    is $output, "heard 1\n", 'is heard of';
+    is $status, 0,           'the program ends well';
 };
 
 subtest 'futures that are made of others while the answer comes' => sub {

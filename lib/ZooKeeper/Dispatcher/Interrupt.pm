@@ -69,7 +69,7 @@ sub _build__async {
     my $cb = sub {
         $self or return;
         return $self->channel->_signal_later
-          if $INC{'ZooKeeper/Future.pm'} && ZooKeeper::Future::_is_at_work();
+          if defined &ZooKeeper::Future::_is_at_work && ZooKeeper::Future::_is_at_work();
         $self->dispatch_ready;
     };
     return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => $cb );
