@@ -1,4 +1,5 @@
-/* Tells leaks.pl how many bytes the process has taken from malloc and not given back, in all threads together. */
+/* Tells leaks.pl, and the soak test, how many bytes the process has taken from malloc and not given back, in all threads
+   together, and how many scalars this perl has. */
 #define PERL_NO_GET_CONTEXT
 #include "EXTERN.h"
 #include "perl.h"
@@ -15,5 +16,17 @@ XS(leaks_in_use)
     PERL_UNUSED_VAR(items);
     EXTEND(SP, 1);
     ST(0) = sv_2mortal(newSVuv((UV)(now.uordblks + now.hblkhd)));
+    XSRETURN(1);
+}
+
+XS(leaks_scalars);
+XS(leaks_scalars)
+{
+    dXSARGS;
+
+    PERL_UNUSED_VAR(cv);
+    PERL_UNUSED_VAR(items);
+    EXTEND(SP, 1);
+    ST(0) = sv_2mortal(newSViv(PL_sv_count));
     XSRETURN(1);
 }

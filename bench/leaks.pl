@@ -6,9 +6,6 @@
 use strict;
 use warnings;
 
-use Config;
-use DynaLoader;
-use File::Temp;
 use FindBin;
 use Getopt::Long;
 use Time::HiRes qw(sleep time);
@@ -58,6 +55,7 @@ my $cb     = sub { };
 my @kept;
 $zk->create( $base, value => 'v' x 100 );
 $zk->create("$base/child-$_") for 1 .. 10;
+$zk->create( "$base/ephemeral", ephemeral => 1 );
 
 # Name and code. Whatever is called for its failure has to fail.
 my @KINDS = (
@@ -98,6 +96,16 @@ my @KINDS = (
         'parents and recursive' =>
           sub { $zk->create( "$base/p/q", parents => 1 ); $zk->delete( "$base/p", recursive => 1 ) }
     ],
+    [
+        'failed ensure_path' => sub { fails( ensure_path => "$base/ephemeral/x/y" ) }
+    ],
+    [ 'failed get_children' => sub { fails( get_children => "$base/none" ) } ],
+    [ 'failed get_acl'      => sub { fails( get_acl      => "$base/none" ) } ],
+    [ 'failed reconfig'     => sub { fails( reconfig     => leaving             => '77' ) } ],
+    [ 'refused add_watch'   => sub { fails( add_watch    => 'no-slash', watcher => $cb ) } ],
+    [
+        'add_auth' => sub { $zk->add_auth( 'digest', 'a:b', watcher => $cb ); $zk->sync('/'); poll() }
+    ],
     [ 'set_acl'             => sub { $zk->set_acl( $base, $acl ) } ],
     [ 'failed set_acl'      => sub { fails( set_acl => "$base/none", $acl ) } ],
     [ 'transaction'         => \&transaction ],
@@ -112,7 +120,7 @@ my $stub = start_stub();
 push @KINDS, Bench::Asynchronous::kinds( $server->hosts, $base, $stub->{hosts} );
 push @KINDS, Bench::Told::kinds( $server->hosts, $base );
 
-my $in_use = in_use_of_malloc();
+my ($in_use) = Bench::Memory::counters();
 $| = 1;
 print
 "$calls calls each, server ${\ $server->version }; bytes per call, and descriptors that were not closed\n\n";
@@ -180,6 +188,11 @@ sub fails {
     return;
 }
 
+sub poll {
+    1 while $zk->dispatcher->dispatch_event;
+    return;
+}
+
 sub create_with_arguments {
     my $path = $zk->create(
         "$base/x-",
@@ -217,7 +230,7 @@ sub watcher_called {
     my $called;
     $zk->get( $base, watcher => sub { $called = 1 } );
     $zk->set( $base, 'v' );
-    1 while $zk->dispatcher->dispatch_event;
+    poll();
     return $called || die "the watcher was not called\n";
 }
 
@@ -226,7 +239,7 @@ sub watch_added_and_removed {
     my $watcher = $zk->add_watch( $base, watcher => sub { $heard++ }, recursive => 1 );
     $zk->set( $base, 'v' x 100 );
     $zk->remove_watches( $base, watcher => $watcher );
-    1 while $zk->dispatcher->dispatch_event;
+    poll();
     return $heard == 2 || die "heard $heard events\n";
 }
 
@@ -247,21 +260,4 @@ sub left_open {
 sub descriptors {
     opendir my $dir, '/proc/self/fd' or die "/proc/self/fd: $!\n";
     return scalar( () = readdir $dir );
-}
-
-# A function that asks malloc. Where it can't be compiled, resident memory has to do.
-sub in_use_of_malloc {
-    my $dir     = File::Temp->newdir;
-    my $library = "$dir/leaks.so";
-    my $command = join ' ', $Config{cc}, $Config{ccflags}, $Config{optimize},
-      $Config{cccdlflags}, '-shared',
-      "-I$Config{archlibexp}/CORE", '-o', $library, "$FindBin::Bin/leaks.c";
-    my $output = `$command 2>&1`;
-    my $handle = $? ? undef : DynaLoader::dl_load_file( $library, 0 );
-    my $symbol = $handle && DynaLoader::dl_find_symbol( $handle, 'leaks_in_use' );
-    if ( !$symbol ) {
-        print "malloc can't be asked (leaks.c does not compile: $output)\n";
-        return;
-    }
-    return DynaLoader::dl_install_xsub( 'main::leaks_in_use', $symbol );
 }

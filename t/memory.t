@@ -8,7 +8,9 @@ use ZooKeeper;
 use ZooKeeper::Constants;
 
 # Handles that come and go. What single calls leave behind is measured by bench/leaks.pl, which fault-leaks.t runs.
-my $zk   = ZooKeeper->new( hosts => test_hosts(), dispatcher => 'Pipe' );
+# At length it is a hundred thousand of them, and a server that writes less to its disk.
+my $own  = at_length( 1, 0 ) && test_server( java_opts => ['-Dzookeeper.forceSync=no'] );
+my $zk   = ZooKeeper->new( hosts => $own ? $own->hosts : test_hosts(), dispatcher => 'Pipe' );
 my $base = fresh_path('memory');
 $zk->create($base);
 
@@ -40,16 +42,17 @@ sub flat {
 }
 
 flat
-  'a handle' => 300,
+  'a handle' => at_length( 100_000, 300 ),
   1_000, sub {
     my $other = ZooKeeper->new( hosts => $zk->hosts, dispatcher => 'Pipe', watcher => sub { } );
     $other->exists($base);
   };
 flat
-  'a handle that never connects' => 500,
+  'a handle that never connects' => at_length( 20_000, 500 ),
   1_000, sub {
     ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => 'Pipe', watcher => sub { } );
   };
-flat 'reopen' => 300, 1_000, sub { $zk->reopen; $zk->exists($base) };
+flat 'get'    => at_length( 1_000_000, 10_000 ), 1_000, sub { $zk->get($base) };
+flat 'reopen' => at_length( 20_000,    300 ),    1_000, sub { $zk->reopen; $zk->exists($base) };
 
 done_testing;

@@ -78,6 +78,13 @@ sub of_form {
             'create2 and delete' =>
               sub { $ok->( create2 => "$base/$form" ); $ok->( delete => "$base/$form", recursive => 1 ) }
         ],
+        [ 'add_auth'      => sub { $ok->( add_auth => 'digest', 'a:b' ) } ],
+        [ 'failed create' => sub { $expects->( ZNODEEXISTS, $zk, create => $base ) } ],
+        [ 'failed set' => sub { $expects->( ZBADVERSION, $zk, set => $base, 'v', version => 99_999_999 ) } ],
+        [
+            'failed ensure_path' =>
+              sub { $expects->( ZNOCHILDRENFOREPHEMERALS, $zk, ensure_path => "$base/ephemeral/x/y" ) }
+        ],
         [ 'get_children2'  => sub { $ok->( get_children2 => $base ) } ],
         [ 'sync'           => sub { $ok->( sync          => $base ) } ],
         [ 'whoami'         => sub { $ok->('whoami') } ],
