@@ -447,8 +447,7 @@ sub _judge {
         my $slope = $self->{gauges}->slope( $name, $self->_since->{fit} ) // next;
         my $grown = $slope * $half / 3_600;
         my $most  = $MAY_GROW{$name} * $self->{wide};
-        $self->_problem( sprintf '%s: grew by %d, %d an hour; %d may be',
-            $name, $grown, $slope, $most )
+        $self->_problem( sprintf '%s: grew by %d, %d an hour; %d may be', $name, $grown, $slope, $most )
           if $grown > $most;
     }
     return;
