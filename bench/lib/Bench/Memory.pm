@@ -17,8 +17,8 @@ sub resident {
     return 1_024 * $kb;
 }
 
-# Two functions: one asks malloc how many bytes are in use, the other perl how many scalars there are. None where they
-# can't be compiled: resident memory has to do then.
+# Three functions: one asks malloc how many bytes are in use, one perl how many scalars there are, and one has malloc give
+# back what nobody uses. None where they can't be compiled: resident memory has to do then.
 sub counters {
     my $dir     = File::Temp->newdir;
     my $library = "$dir/leaks.so";
@@ -28,12 +28,12 @@ sub counters {
     my $output = `$command 2>&1`;
     my $handle = $? ? undef : DynaLoader::dl_load_file( $library, 0 );
     my @found =
-      map { $handle ? DynaLoader::dl_find_symbol( $handle, "leaks_$_" ) : undef } qw(in_use scalars);
-    if ( 2 != grep { $_ } @found ) {
+      map { $handle ? DynaLoader::dl_find_symbol( $handle, "leaks_$_" ) : undef } qw(in_use scalars trim);
+    if ( 3 != grep { $_ } @found ) {
         print "malloc can't be asked (leaks.c does not compile: $output)\n";
         return;
     }
-    return map { DynaLoader::dl_install_xsub( "Bench::Memory::counter_$_", $found[$_] ) } 0, 1;
+    return map { DynaLoader::dl_install_xsub( "Bench::Memory::counter_$_", $found[$_] ) } 0 .. 2;
 }
 
 1;

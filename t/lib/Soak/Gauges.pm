@@ -15,23 +15,24 @@ use Bench::Memory;
 # Names, and what they are divided by for people.
 my @GAUGES = (
     [ anonymous => 'MB', 2**20 ],    # what is in memory and of this process alone
-    [ malloc    => 'MB', 2**20 ],    # what is in use of it
-    [ scalars   => '',   1 ],        # of perl
-    [ fds       => '',   1 ],        # all but those of kind eventfd
-    [ eventfds  => '',   1 ],
-    [ threads   => '',   1 ],
-    [ children  => '',   1 ],
-    [ zombies   => '',   1 ],
-    [ watches   => '',   1 ],
-    [ in_flight => '',   1 ],
-    [ cpu       => '%',  1 ],        # since it was measured before
+    [ trimmed  => 'MB', 2**20 ], # the same when malloc has given back what nobody uses: in quiet moments only
+    [ malloc   => 'MB', 2**20 ], # what is in use of it
+    [ scalars  => '',   1 ],     # of perl
+    [ fds      => '',   1 ],     # all but those of kind eventfd
+    [ eventfds => '',   1 ],
+    [ threads  => '',   1 ],
+    [ children => '',   1 ],
+    [ zombies  => '',   1 ],
+    [ watches  => '',   1 ],
+    [ in_flight => '',  1 ],
+    [ cpu       => '%', 1 ],     # since it was measured before
 );
 my @NAMES = map { $_->[0] } @GAUGES;
 
 sub new {
     my ($class) = @_;
     my $self    = bless { file => File::Temp->new, last => [ 0, 0 ] }, $class;
-    @{$self}{qw(in_use scalars)} = Bench::Memory::counters();
+    @{$self}{qw(in_use scalars trim)} = Bench::Memory::counters();
     $self->now;
     return $self;
 }
@@ -39,7 +40,7 @@ sub new {
 # What there is now; the client's own numbers come from the caller.
 sub now {
     my ( $self, %own ) = @_;
-    my %now = ( watches => 0, in_flight => 0, %own, fds => 0, eventfds => 0, zombies => 0 );
+    my %now = ( trimmed => 0, watches => 0, in_flight => 0, %own, fds => 0, eventfds => 0, zombies => 0 );
     $now{open} = [ open_files() ];
     $now{ /eventfd/ ? 'eventfds' : 'fds' }++ for @{ $now{open} };
     my @threads  = _entries('/proc/self/task');
@@ -71,6 +72,13 @@ sub note {
     return;
 }
 
+# What is in memory when it is trimmed. Without the function for it, what is there in any case.
+sub trimmed {
+    my ($self) = @_;
+    $self->{trim}->() if $self->{trim};
+    return Bench::Memory::resident();
+}
+
 # By how much something grows in an hour, by the quiet moments since then: the median of the slopes of all pairs, which
 # a few strange values don't move. undef if there are too few.
 sub slope {
@@ -89,7 +97,7 @@ sub table {
         my ( $name, $unit, $per ) = @$gauge;
         for my $quiet ( 0, 1 ) {
             my @values = sort { $a <=> $b } map { $_->{$name} } grep { $_->{is_quiet} == $quiet } @all;
-            next if !@values || $name eq 'cpu' && $quiet;
+            next if !@values || $name eq 'cpu' && $quiet || $name eq 'trimmed' && !$quiet;
             my $slope = $quiet ? $self->slope( $name, $since->{fit} ) : undef;
             $table .= sprintf "%-13s%-7s%12s%12s%12s%16s\n", "$name $unit", $quiet ? 'quiet' : 'load',
               ( map { _number( $_ / $per, $per ) } @values[ 0, @values / 2, -1 ] ),
