@@ -114,7 +114,8 @@ my %EVENT_TEXT = map { $_->[1] => $_->[2] } @EVENTS;
 my %STATE_TEXT = map { $_->[1] => $_->[2] } @STATES;
 
 sub zerror {
-    my $code = 0 + ( $_[0] // return 'unknown error' );    # an error object counts as its code
+    my ($given) = @_;                                         # a copy: a string must not become a number, too
+    my $code = 0 + ( $given // return 'unknown error' );      # an error object counts as its code
     return $ERROR_TEXT{$code} // 'unknown error' if $code <= 0;
     local $! = $code;
     return "$!";
