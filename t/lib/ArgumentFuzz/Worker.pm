@@ -40,7 +40,7 @@ sub main {
     %arg = @_;
     open $tell, '>&=', $arg{fd} or die "fd $arg{fd}: $!\n";
     $ENV{PERL_ZOOKEEPER_DISPATCHER} = 'Pipe';
-    $SIG{USR2}                      = sub { };
+    @SIG{qw(ALRM USR2)} = ( sub { } ) x 2;                # an alarm may come late
     local $SIG{__WARN__} = \&_warned;
     $ArgumentFuzz::Things::finding = \&_finding;
     _prepare();
