@@ -66,6 +66,8 @@ on test => sub {
     requires 'File::Find';
     requires 'FindBin';
     requires 'Getopt::Long';
+    requires 'Hash::Util';
+    requires 'IO::Handle';
     requires 'IO::Select';
     requires 'IO::Socket::INET';
     requires 'IPC::Open2';
