@@ -2,7 +2,7 @@
 # This project's client: sets N watches at a stub, has it fire them all at once, and measures from that request to the
 # last callback.
 #
-#     perl -Mblib bench/events.pl HOSTS N
+#     perl -Mblib bench/events.pl PORT N
 use strict;
 use warnings;
 
@@ -14,11 +14,11 @@ use Bench::Clock;
 use Bench::Watches;
 use ZooKeeper;
 
-my ( $hosts, $n ) = @ARGV;
-die "usage: events.pl HOSTS N\n" if !$n;
+my ( $port, $n ) = @ARGV;
+die "usage: events.pl PORT N\n" if !$n;
 
 my $zk = ZooKeeper->new(
-    hosts      => $hosts,
+    hosts      => "127.0.0.1:$port",
     timeout    => 10_000,
     dispatcher => 'AnyEvent'
 );
@@ -29,5 +29,5 @@ Bench::Watches::set( $zk, $n, sub { $done->send if !--$left } );
 my $clock = Bench::Clock->new;
 Bench::Watches::fire($zk);
 $done->recv;
-$clock->report( 'events', 1, $n );
+$clock->report( 1, $n );
 $zk->close;

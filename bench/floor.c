@@ -1,10 +1,10 @@
 /* The floor: one blocking socket that speaks just enough of the protocol by hand.
  * No client can be faster than this.
  *
- *     floor PORT PATH N [WINDOW]
+ *     floor PORT OP PATH N [WINDOW [quantiles]]
  *
- * N times getData of PATH (at most 400 bytes), one after the other or WINDOW in
- * flight. Knows no watches, no pings, no reply longer than 64 KiB. */
+ * N times OP of PATH, one after the other or WINDOW in flight. Knows no watches and no pings. "create" makes ephemeral
+ * sequential nodes. */
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
@@ -12,9 +12,12 @@
 #include "bench.h"
 #include "wire.h"
 
-enum { GET_DATA = 4, TIMEOUT_MS = 10000 };
+enum { TIMEOUT_MS = 30000, EPHEMERAL_SEQUENTIAL = 3, ALL = 31 };
+enum { REPLIES = 4 << 20 };
 
-static char request[512];
+static const int32_t opcodes[OPS] = {[GET] = 4, [EXISTS] = 3, [SET] = 5, [CHILDREN] = 8, [CREATE] = 1};
+
+static char request[1024], replies[REPLIES];
 static size_t request_length;
 
 static void die(const char *what)
@@ -70,43 +73,78 @@ static void handshake(int fd)
     read_all(fd, answer, get32(answer));
 }
 
-static void prepare(const char *path)
+static void add32(uint32_t value)
 {
-    size_t length = strlen(path);
-    request_length = 4 + 8 + 4 + length + 1;
-    put32(request, request_length - 4);
-    put32(request + 8, GET_DATA);
-    put32(request + 12, length);
-    memcpy(request + 16, path, length);
+    put32(request + request_length, value);
+    request_length += 4;
 }
 
-static void one_by_one(int fd, long n)
+static void add_bytes(const char *bytes, size_t length)
 {
-    static char reply[1 << 16];
-    for (long i = 1; i <= n; i++) {
+    add32(length);
+    memcpy(request + request_length, bytes, length);
+    request_length += length;
+}
+
+static void prepare(void)
+{
+    char value[VALUE_LENGTH];
+    memset(value, 'y', sizeof value);
+    request_length = 8; /* its length and its xid */
+    add32(opcodes[arg.op]);
+    add_bytes(arg.path, strlen(arg.path));
+    if (arg.op == SET) {
+        add_bytes(value, sizeof value);
+        add32(-1);
+    } else if (arg.op == CREATE) {
+        add_bytes(value, sizeof value);
+        add32(1);
+        add32(ALL);
+        add_bytes("world", 5);
+        add_bytes("anyone", 6);
+        add32(EPHEMERAL_SEQUENTIAL);
+    } else {
+        request[request_length++] = 0; /* no watch */
+    }
+    put32(request, request_length - 4);
+}
+
+static void one_by_one(int fd)
+{
+    double before = 0, after;
+    if (arg.latencies)
+        before = now();
+    for (long i = 1; i <= arg.n; i++) {
         put32(request + 4, i);
         write_all(fd, request, request_length);
-        ssize_t got = read(fd, reply, sizeof reply);
+        ssize_t got = read(fd, replies, sizeof replies);
         if (got < 4)
             die("read");
-        size_t need = get32(reply) + 4;
+        size_t need = get32(replies) + 4;
+        if (need > sizeof replies)
+            die("a long reply");
         if ((size_t)got < need)
-            read_all(fd, reply + got, need - got);
-        if (get32(reply + 4) != (uint32_t)i || get32(reply + 16)) {
+            read_all(fd, replies + got, need - got);
+        if (get32(replies + 4) != (uint32_t)i || get32(replies + 16)) {
             fprintf(stderr, "an error or the wrong reply\n");
             exit(1);
+        }
+        if (arg.latencies) {
+            after = now();
+            arg.latencies[i - 1] = after - before;
+            before = after;
         }
     }
 }
 
-static void pipelined(int fd, long n, long window)
+static void pipelined(int fd)
 {
-    static char requests[1 << 16], replies[1 << 20];
+    static char requests[1 << 16];
     long sent = 0, done = 0;
     size_t have = 0;
-    while (done < n) {
+    while (done < arg.n) {
         char *end = requests;
-        while (sent < n && sent - done < window && end + request_length < requests + sizeof requests) {
+        while (sent < arg.n && sent - done < arg.window && end + request_length < requests + sizeof requests) {
             put32(request + 4, ++sent);
             memcpy(end, request, request_length);
             end += request_length;
@@ -128,20 +166,16 @@ static void pipelined(int fd, long n, long window)
 
 int main(int argc, char **argv)
 {
-    if (argc < 4 || strlen(argv[2]) > 400) {
-        fprintf(stderr, "usage: floor PORT PATH N [WINDOW]\n");
-        return 2;
-    }
-    long n = atol(argv[3]), window = argc > 4 ? atol(argv[4]) : 1;
-    int fd = connect_to(atoi(argv[1]));
+    read_arguments(argc, argv);
+    int fd = connect_to(arg.port);
     handshake(fd);
-    prepare(argv[2]);
+    prepare();
 
     double wall = now(), cpu = cpu_seconds();
-    if (window == 1)
-        one_by_one(fd, n);
+    if (arg.window == 1)
+        one_by_one(fd);
     else
-        pipelined(fd, n, window);
-    report("floor", window, n, now() - wall, cpu_seconds() - cpu);
+        pipelined(fd);
+    report(now() - wall, cpu_seconds() - cpu);
     return 0;
 }

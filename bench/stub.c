@@ -2,10 +2,11 @@
  *
  *     stub PORT
  *
- * Knows the handshake, ping, getData (always the same 100 bytes), exists, setData and
- * closeSession; everything else gets error -6. Watches of getData and exists are kept for the connection; setData to
- * "/fire" fires them all, as changes. getData of "/late" is answered with the next request. For measurements only.
- * Ends when its standard input does. */
+ * Knows the handshake, ping, create and create2 (answered with the path), getData (100 bytes, of "/data/N" N bytes), exists, setData,
+ * getChildren (ten names, of "/children/N" N of them) and closeSession; everything else gets error -6. Watches of
+ * getData, exists and getChildren are kept for the connection; setData to "/fire" fires them all, as changes. They can
+ * be set anew on another connection. setData to "/drop" ends the connection instead of an answer. getData of "/late"
+ * is answered with the next request. For measurements only. Ends when its standard input does. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -14,8 +15,19 @@
 
 #include "wire.h"
 
-enum { EXISTS = 3, GET_DATA = 4, SET_DATA = 5, PING = 11, CLOSE_SESSION = -11, UNIMPLEMENTED = -6 };
-enum { DATA_LENGTH = 100, STAT_LENGTH = 68, OUT_SIZE = 1 << 20, LONGEST_REPLY = 512 };
+enum {
+    CREATE = 1,
+    EXISTS = 3,
+    GET_DATA = 4,
+    SET_DATA = 5,
+    GET_CHILDREN = 8,
+    PING = 11,
+    CREATE2 = 15,
+    SET_WATCHES = 101,
+    CLOSE_SESSION = -11,
+    UNIMPLEMENTED = -6
+};
+enum { DATA_LENGTH = 100, NAMES = 10, NAME_LENGTH = 14, STAT_LENGTH = 68, OUT_SIZE = 8 << 20, LONGEST_REPLY = 1024 };
 enum { WATCH_XID = -1, CHANGED = 3, CONNECTED = 3 };
 
 struct client {
@@ -39,7 +51,7 @@ static void put64(char *at, uint64_t value)
     put32(at + 4, (uint32_t)value);
 }
 
-static void add_stat(void)
+static void add_stat(size_t data_length)
 {
     char *at = out_end;
     memset(at, 0, STAT_LENGTH);
@@ -47,7 +59,7 @@ static void add_stat(void)
     put64(at + 8, 1);                 /* mzxid */
     put64(at + 16, 1700000000000);    /* ctime */
     put64(at + 24, 1700000000000);    /* mtime */
-    put32(at + 52, DATA_LENGTH);
+    put32(at + 52, data_length);
     put64(at + 60, 1);                /* pzxid */
     out_end += STAT_LENGTH;
 }
@@ -80,13 +92,53 @@ static void end_reply(char *start)
     put32(start, out_end - start - 4);
 }
 
-static void answer_get(uint32_t xid)
+static void answer_get(uint32_t xid, size_t length)
 {
     char *start = start_reply(xid, zxid, 0);
-    put32(out_end, DATA_LENGTH);
-    memset(out_end + 4, 'x', DATA_LENGTH);
-    out_end += 4 + DATA_LENGTH;
-    add_stat();
+    put32(out_end, length);
+    memset(out_end + 4, 'x', length);
+    out_end += 4 + length;
+    add_stat(length);
+    end_reply(start);
+}
+
+static void answer_children(uint32_t xid, size_t count)
+{
+    char *start = start_reply(xid, zxid, 0), name[32];
+    put32(out_end, count);
+    out_end += 4;
+    for (size_t i = 0; i < count; i++) {
+        snprintf(name, sizeof name, "name%010zu", i);
+        put32(out_end, NAME_LENGTH);
+        memcpy(out_end + 4, name, NAME_LENGTH);
+        out_end += 4 + NAME_LENGTH;
+    }
+    end_reply(start);
+}
+
+/* Behind a string or buffer with its length before it. */
+static const char *skip(const char *at)
+{
+    int32_t length = get32(at);
+    return at + 4 + (length > 0 ? length : 0);
+}
+
+/* request: path, data, ACL, flags. The name of a sequential node gets its number. */
+static void answer_create(uint32_t xid, const char *request, int has_stat)
+{
+    const char *at = skip(skip(request));
+    uint32_t entries = get32(at), length = get32(request);
+    for (at += 4; entries--;)
+        at = skip(skip(at + 4));
+    int sequential = get32(at) & 2;
+    char *start = start_reply(xid, ++zxid, 0);
+    put32(out_end, length + (sequential ? 10 : 0));
+    memcpy(out_end + 4, request + 4, length);
+    if (sequential)
+        memcpy(out_end + 4 + length, "0000000001", 10);
+    out_end += 4 + length + (sequential ? 10 : 0);
+    if (has_stat)
+        add_stat(DATA_LENGTH);
     end_reply(start);
 }
 
@@ -103,9 +155,9 @@ static int flush_to(int fd)
     return 1;
 }
 
-static int make_room(int fd)
+static int make_room(int fd, size_t reply_length)
 {
-    return out_end + LONGEST_REPLY <= out + OUT_SIZE || flush_to(fd);
+    return out_end + reply_length <= out + OUT_SIZE || (flush_to(fd) && reply_length <= OUT_SIZE);
 }
 
 /* path: with its length before it */
@@ -122,12 +174,25 @@ static void keep_watch(struct client *client, const char *path)
     client->watched_length += length;
 }
 
+/* lists: of data, exist and child watches */
+static void keep_watches(struct client *client, const char *lists)
+{
+    for (int list = 0; list < 3; list++) {
+        uint32_t count = get32(lists);
+        lists += 4;
+        for (uint32_t i = 0; i < count; i++) {
+            keep_watch(client, lists);
+            lists += 4 + get32(lists);
+        }
+    }
+}
+
 /* Returns 0 when the connection is over. */
 static int fire(struct client *client)
 {
     for (size_t at = 0; at < client->watched_length;) {
         size_t length = 4 + get32(client->watched + at);
-        if (!make_room(client->fd))
+        if (!make_room(client->fd, LONGEST_REPLY))
             return 0;
         char *start = start_reply(WATCH_XID, -1, 0);
         put32(out_end, CHANGED);
@@ -138,12 +203,23 @@ static int fire(struct client *client)
         at += length;
     }
     client->watched_length = 0;
-    return make_room(client->fd);
+    return make_room(client->fd, LONGEST_REPLY);
 }
 
 static int is_path(const char *path, const char *other)
 {
     return get32(path) == strlen(other) && !memcmp(path + 4, other, strlen(other));
+}
+
+/* The number behind this prefix of a path, else the one that is given. */
+static size_t number_in(const char *path, const char *prefix, size_t otherwise)
+{
+    size_t length = get32(path), prefix_length = strlen(prefix), number = 0;
+    if (length <= prefix_length || memcmp(path + 4, prefix, prefix_length))
+        return otherwise;
+    for (size_t i = prefix_length; i < length; i++)
+        number = 10 * number + (path[4 + i] - '0') % 10;
+    return number;
 }
 
 /* Returns 0 when the connection is over. */
@@ -153,26 +229,46 @@ static int answer_request(struct client *client, const char *request)
     int32_t op = get32(request + 4);
     const char *path = request + 8;
     if (client->late)
-        answer_get(client->late);
+        answer_get(client->late, DATA_LENGTH);
     client->late = 0;
-    if ((op == GET_DATA || op == EXISTS) && path[4 + get32(path)])
+    int reads = op == GET_DATA || op == EXISTS || op == GET_CHILDREN;
+    if (reads && path[4 + get32(path)])
         keep_watch(client, path);
     if (op == GET_DATA) {
+        size_t length = number_in(path, "/data/", DATA_LENGTH);
+        if (!make_room(client->fd, length + LONGEST_REPLY))
+            return 0;
         if (is_path(path, "/late"))
             client->late = xid;
         else
-            answer_get(xid);
+            answer_get(xid, length);
         return 1;
     }
+    if (op == GET_CHILDREN) {
+        size_t count = number_in(path, "/children/", NAMES);
+        if (!make_room(client->fd, count * (4 + NAME_LENGTH) + LONGEST_REPLY))
+            return 0;
+        answer_children(xid, count);
+        return 1;
+    }
+    if (op == CREATE || op == CREATE2) {
+        answer_create(xid, path, op == CREATE2);
+        return 1;
+    }
+    if (op == SET_WATCHES)
+        keep_watches(client, request + 16);
     if (op == SET_DATA) {
         zxid++;
+        if (is_path(path, "/drop"))
+            return 0;
         if (is_path(path, "/fire") && !fire(client))
             return 0;
     }
     int has_stat = op == EXISTS || op == SET_DATA;
-    char *start = start_reply(xid, zxid, has_stat || op == PING || op == CLOSE_SESSION ? 0 : UNIMPLEMENTED);
+    int known = has_stat || op == PING || op == SET_WATCHES || op == CLOSE_SESSION;
+    char *start = start_reply(xid, zxid, known ? 0 : UNIMPLEMENTED);
     if (has_stat)
-        add_stat();
+        add_stat(DATA_LENGTH);
     end_reply(start);
     return op != CLOSE_SESSION;
 }
@@ -195,7 +291,7 @@ static int serve(struct client *client)
         else
             answer_handshake();
         client->greeted = 1;
-        if (!make_room(client->fd))
+        if (!make_room(client->fd, LONGEST_REPLY))
             return 0;
     }
     memmove(client->in, client->in + at, client->have - at);

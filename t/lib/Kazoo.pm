@@ -39,6 +39,14 @@ sub kazoo {
     return;
 }
 
+# A Python that has kazoo; or undef and the reason why there is none.
+sub python {
+    my $reason = _unavailable();
+    return defined $reason ? ( undef, $reason ) : $python;
+}
+
+sub version { return $VERSION }
+
 # Bytes, where a plain string is text.
 sub data { return { hex => unpack 'H*', $_[0] } }
 
