@@ -50,7 +50,8 @@ sub fuzz {
         my $to = $next + $batch - 1;
         $to = $last if $to > $last;
         my $kind = $DISPATCHERS[ $next / $batch % @DISPATCHERS ];
-        $next = 1 + $self->_batch( $end, dispatcher => $kind, from => $next, to => $to );
+        $next = 1 +
+          $self->_batch( $end, dispatcher => $kind, from => $next, to => $to, leaks => $next / $batch % 2 );
     }
     $self->{count} = $next - $first;
     return $self;

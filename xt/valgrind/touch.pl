@@ -210,6 +210,14 @@ sub arguments {
     );
     $zk->_check_tls( 'x:1', $_ ) for undef, 0;
     ZooKeeper::XS::_has_tls();
+    ZooKeeper::XS::_undisturbed( sub { } );
+    refused(
+        qr/^out/,
+        sub {
+            ZooKeeper::XS::_undisturbed( sub { die "out\n" } );
+        }
+    );
+    rubbish( sub { ZooKeeper::XS::_undisturbed($_) }, undef, 'none', [], {} );
 
     my %good = ( hosts => $arg{mute}, channel => ZooKeeper::Channel->new );
     my @bad  = (

@@ -124,8 +124,8 @@ sub _command {
     my $is_fine = !$random->often(5) && !grep { /\A[\@%]/ } @args;    # of any length
     pop @args if !$is_fine && @args;
     push @args, _value($self) if !$is_fine && $random->often(50);
-    return "\$zk->$name$form( ( " . join( ', ', @args, path($random) ) . ' ) x 2_000 )'
-      if $form ne 'cb' && $random->often(1) && "@args" !~ /000/;
+    return "\$zk->$name$form( ( " . join( ', ', map { path($random) } 0 .. @args ) . ' ) x 2_000 )'
+      if $form ne 'cb' && $random->often(1);
     push @args, _named( $self, $command, $form eq 'cb', $is_fine );
     my $suffix = $form eq 'cb' ? '' : $form;
     return _invoked( $self, "$name$suffix", @args );
