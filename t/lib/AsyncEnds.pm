@@ -96,7 +96,6 @@ sub between_steps {
     my ($stage) = @_;
     my $path    = $stage->node;
     my @may_be  = ( ZCLOSING, ZINVALIDSTATE, $stage->has_loop ? () : ZOK );    # if it goes on meanwhile
-    $stage->setup->create("$path/a");
     my %ask = (
         'ensure_path'         => sub { $_[0]->ensure_path( "$path/x/y/z", cb => $_[1] ) },
         'create with parents' => sub { $_[0]->create( "$path/y/z", parents => 1, cb => $_[1] ) },
@@ -108,6 +107,7 @@ sub between_steps {
     );
     for my $what ( sort keys %ask ) {
         for my $is_closed ( 0, 1 ) {
+            $stage->setup->ensure_path("$path/a");    # the delete before may have been done to its end
             my $zk = $stage->handle;
             $zk->wait_connected(60);
             my @codes;
