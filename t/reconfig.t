@@ -243,6 +243,14 @@ subtest 'sixty clients that follow the configuration spread over the servers tha
     my $spread = sub {
         my $hosts = hosts_of( config() );
         my %at;
+
+# A server that has just joined takes a moment to serve; until it does, clients go elsewhere, and stay there. They
+# look for none before their loop runs.
+        my @members = grep { index( $hosts, $servers->hosts($_) ) >= 0 } 0 .. 3;
+        wait_for {
+            !grep { ( $servers->mode($_) // '' ) !~ /\A(?:leader|follower)\z/ } @members
+        }
+        60, 'all members to serve';
         wait_for {
             $_->{zk}->dispatcher->run_loop_once(0) for @clients;
             %at = ();
