@@ -96,7 +96,7 @@ sub between_steps {
     my ($stage) = @_;
     my $path    = $stage->node;
     my @may_be  = ( ZCLOSING, ZINVALIDSTATE, $stage->has_loop ? () : ZOK );    # if it goes on meanwhile
-    my %ask = (
+    my %ask     = (
         'ensure_path'         => sub { $_[0]->ensure_path( "$path/x/y/z", cb => $_[1] ) },
         'create with parents' => sub { $_[0]->create( "$path/y/z", parents => 1, cb => $_[1] ) },
         'recursive delete'    => sub { $_[0]->delete( $path, recursive => 1, cb => $_[1] ) },
