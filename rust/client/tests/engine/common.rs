@@ -97,6 +97,20 @@ pub(crate) fn no_node(_: &mut Peer, _: &ClientFrame) -> (Code, Vec<u8>) {
     (Code::NO_NODE, Vec::new())
 }
 
+/// Runs a test, named in full, in a process of its own, where no other test's threads are. True for what is to be done
+/// there; false for the test itself when that went well.
+pub(crate) fn is_in_a_process_of_its_own(test: &str) -> bool {
+    const ALONE: &str = "ZK_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = command.args([test, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    false
+}
+
 /// How often the engine's thread has slept, from /proc.
 pub(crate) fn sleeps_of_the_io_thread() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();

@@ -207,6 +207,9 @@ fn a_handshake_that_stalls_shows_in_the_state_and_ends_in_time() {
 
 #[test]
 fn a_caller_that_leads_needs_nobody_else() {
+    if !common::is_in_a_process_of_its_own("a_caller_that_leads_needs_nobody_else") {
+        return;
+    }
     let (front, _server) = serve(Manner::AsItIs, |peer, _| {
         peer.shake_hands(30_000, 7);
         peer.serve(no_node);
@@ -218,9 +221,9 @@ fn a_caller_that_leads_needs_nobody_else() {
     for _ in 0..2_000 {
         assert_eq!(client.call(&GET), Code::NO_NODE);
     }
-    // As without TLS: see there. Other tests of this process have threads of that name, too, which are busy.
-    let looks = start.elapsed().as_millis() as u64 / 5 * 4 + 200;
     let sleeps = common::sleeps_of_the_io_thread() - before;
+    // As without TLS: see there.
+    let looks = start.elapsed().as_millis() as u64 / 5 + 200;
     assert!(sleeps < looks.min(1_500), "{sleeps} wake-ups in 2,000 calls and {:?}", start.elapsed());
 }
 
