@@ -5,12 +5,11 @@ use super::meter;
 use bytes::Bytes;
 use zk_proto::frame::{FrameBuffer, FrameError};
 
-/// What a buffer may take whatever arrives: 64 KiB of room, twice that when the room moves on by
-/// doubling, and both for the moment of the move.
-const ROOM: usize = 256 << 10;
+/// What a buffer may take whatever arrives: room for a node's data of the usual limit, made with the first bytes of a
+/// frame, and what was there before for the moment of the move.
+const ROOM: usize = (1 << 20) + (256 << 10);
 
-/// Input: choice of a limit, a string of lengths of pieces (0: by way of [`FrameBuffer::spare`]),
-/// and the stream.
+/// Input: choice of a limit, a string of lengths of pieces (0: one byte), and the stream.
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
     let limit = input.choose(&[1 << 20, 64 << 20, 4096, 255, 16, 0, i32::MAX as usize]);
@@ -59,16 +58,9 @@ fn feed(stream: &[u8], limit: usize, pieces: &[u8]) -> Cut {
     let mut rest = stream;
     while !rest.is_empty() {
         let length = lengths.next().map_or(rest.len(), |&n| usize::from(n)).min(rest.len());
-        if length == 0 {
-            let room = buffer.spare();
-            assert!(room.capacity() > room.len(), "no room to read into");
-            assert!(room.capacity() <= 4 * stream.len() + ROOM, "{} bytes of room", room.capacity());
-            room.extend_from_slice(&rest[..1]);
-            rest = &rest[1..];
-        } else {
-            buffer.extend(&rest[..length]);
-            rest = &rest[length..];
-        }
+        let (now, later) = rest.split_at(length.max(1));
+        buffer.extend(now);
+        rest = later;
         loop {
             match buffer.next_frame() {
                 Ok(Some(frame)) => {
