@@ -202,19 +202,8 @@ subtest 'an answer amid a login by SASL that is cut short or lies about its leng
 # A handle whose requests of a kind are answered so.
 sub whole_answer {
     my ( $row, $body ) = @_;
-    my $fake = FakeZK->new(
-        sub {
-            my ($connection) = @_;
-            $connection->handshake or return;
-            while ( defined( my $frame = $connection->frame ) ) {
-                my ( $xid, $op ) = unpack 'l> l>', $frame;
-                $connection->send_frame(
-                    $op == $row->{op} ? reply_frame( $xid, $body ) : good_reply( $xid, $op ) );
-                last if $op == -11;
-            }
-        }
-    );
-    my $zk = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe' );
+    my $fake = FakeZK->answering( $row->{op} => sub { return reply_frame( $_[1], $body ) } );
+    my $zk   = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe' );
     $zk->{fake} = $fake;    # lives as long
     return $zk;
 }

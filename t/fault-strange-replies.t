@@ -169,16 +169,11 @@ for my $name ( sort keys %replies ) {
 # Events of what nobody knows, while somebody watches. Each is followed by a good one.
 sub watched {
     my ( $chroot, @events ) = @_;
-    my $fake = FakeZK->new(
-        sub {
-            my ($connection) = @_;
-            $connection->handshake or return;
-            while ( defined( my $frame = $connection->frame ) ) {
-                my ( $xid, $op ) = unpack 'l> l>', $frame;
-                $connection->send( join '', @events ) if $op == 9;
-                $connection->send_frame( good_reply( $xid, $op ) );
-                last if $op == -11;
-            }
+    my $fake = FakeZK->answering(
+        9 => sub {
+            my ( $connection, $xid ) = @_;
+            $connection->send( join '', @events );
+            return good_reply( $xid, 9 );
         }
     );
     my %seen;

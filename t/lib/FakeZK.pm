@@ -35,6 +35,27 @@ sub new {
     return bless { %self, log => $read, tell => $tell }, $class;
 }
 
+# A server that grants sessions and answers everything well, but some kinds of requests otherwise: number of the operation =>
+# a function of the connection, the xid and the rest of the request. It returns the payloads of what is sent.
+sub answering {
+    my ( $class, %otherwise ) = @_;
+    require GoodReplies;
+    return $class->new(
+        sub {
+            my ($connection) = @_;
+            $connection->handshake or return;
+            while ( defined( my $frame = $connection->frame ) ) {
+                my ( $xid, $op, $rest ) = unpack 'l> l> a*', $frame;
+                $connection->send_frame($_)
+                  for $otherwise{$op}
+                  ? $otherwise{$op}->( $connection, $xid, $rest )
+                  : GoodReplies::good_reply( $xid, $op );
+                last if $op == -11;
+            }
+        }
+    );
+}
+
 sub hosts { return $_[0]{hosts} }
 
 # What the connections have noted since the last time.
