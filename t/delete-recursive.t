@@ -259,7 +259,7 @@ subtest 'somebody creates below meanwhile' => sub {
     my ( $made, $n ) = ( 0, 0 );
     while ( !$future->is_ready ) {
         $n++;
-        if ( $made >= 300 ) {    # one who never stops would win in the end: "not empty"
+        if ( $made >= 120 ) {    # one who never stops would win in the end: "not empty"
             deadline 60, sub { $future->await };
             last;
         }

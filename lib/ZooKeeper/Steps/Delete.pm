@@ -24,9 +24,9 @@ my $NAMES = 1 << 20;
 # What an operation takes beside the path, at most.
 my $OVERHEAD = 64;
 
-# So often others may create something below a node that is about to be deleted, or the connection be lost while nodes
-# are listed.
-my $PATIENCE = 1_000;
+# So often one node may turn out not to be empty when it is to be deleted, and so often any of them. Who creates there now
+# and then has lost by then; who never stops, or servers that don't agree what is there, win.
+my ( $ATTEMPTS, $PATIENCE ) = ( 50, 500 );
 
 sub steps {
     my ( $handle, $arg ) = @_;
@@ -48,6 +48,7 @@ sub steps {
         unlisted  => [$top],
         doomed    => [],
         is_doomed => {},
+        refused   => {},
         list_size => 1,
         size      => $MOST_DELETED,
         widest    => 1,
@@ -65,9 +66,20 @@ sub _next {
     else {
         $self->{heard}->( $self, @answer );
     }
+    return $self->_sync   if delete $self->{is_behind};
     return $self->_list   if @{ $self->{unlisted} };
     return $self->_delete if @{ $self->{doomed} };
     return [];
+}
+
+# The leader knows of children that the server which lists them may not know of yet.
+sub _sync {
+    my ($self) = @_;
+    $self->{heard} = sub {
+        my ( $self, $error ) = @_;
+        die $self->_own($error) if defined $error;
+    };
+    return ( sync => $self->{top}, @{ $self->{pairs} } );
 }
 
 sub _list {
@@ -95,7 +107,7 @@ sub _list {
         my ( $self, $error, @results ) = @_;
         if ( defined $error ) {
             my $unknown  = _code($error) == ZUNIMPLEMENTED;    # by a server older than 3.6
-            my $too_long = _code($error) && $error->is_connection_loss && $self->{patience}-- > 0;
+            my $too_long = _code($error) && $error->is_connection_loss;
             die $self->_own($error) if !$unknown && !$too_long;
             $self->{one_by_one} = 1;
             unshift @{ $self->{unlisted} }, @paths;
@@ -193,16 +205,17 @@ sub _deleted {
     }
     my ( $path, $code ) = ( $paths[$culprit], $results[$culprit]{code} );
     push @{ $self->{doomed} }, reverse @paths[ $versions .. $#paths ];
+    $self->{size} = max( 1, int( $self->{size} / 2 ) );    # another may well be at work here, too
     if ( $code == ZNONODE && !( $versions && $culprit == 0 ) ) {
         $self->_forget($path);
-        $self->{size} = max( 1, int( $self->{size} / 2 ) );    # another may well be at the same work
+        return;
     }
-    elsif ( $code == ZNOTEMPTY && $self->{patience}-- > 0 ) {
-        push @{ $self->{unlisted} }, $path;
-    }
-    else {
-        $self->_fail( $path, $code );
-    }
+    $self->_fail( $path, $code ) if $code != ZNOTEMPTY;
+    my $times = ++$self->{refused}{$path};
+    $self->_fail( $path, $code, "children were there again at each of $times attempts" )
+      if $times >= $ATTEMPTS || --$self->{patience} <= 0;
+    $self->{is_behind} = 1;
+    push @{ $self->{unlisted} }, $path;
     return;
 }
 
