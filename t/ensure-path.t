@@ -2,6 +2,8 @@ use strict;
 use warnings;
 use Test::More;
 use lib 't/lib';
+use FakeZK;
+use GoodReplies;
 use TestZK;
 
 use ZooKeeper;
@@ -81,5 +83,30 @@ subtest 'with a chroot' => sub {
     ok !eval { $lost->ensure_path('/x'); 1 }, 'a chroot that is not there';
     is $@->code, ZNONODE, 'is an error';
 };
+
+subtest 'a path of thousands of parts takes no memory for each part of each' => sub {
+    my ( $parts, $most ) = ( 6_000, 12_000 );
+    my $deepest = '/x' x $parts;
+    my $is_top_there;
+    my $fake = FakeZK->answering(
+        1 => sub {
+            my ( $connection, $xid, $rest ) = @_;
+            my $path = unpack 'N/a*', $rest;
+            return pack 'l> q> l>', $xid, 1, ZNONODE if !( $is_top_there ||= $path eq '/x' );
+            return reply_frame( $xid, pack 'N/a*', $path );
+        }
+    );
+    my $own    = ZooKeeper->new( hosts => $fake->hosts, dispatcher => 'Pipe', request_timeout => 60 );
+    my $before = memory();
+    is deadline( 120, sub { $own->ensure_path($deepest) } ), $deepest, 'it is made';
+    cmp_ok memory() - $before, '<', $most, "$parts parts, in KB";
+};
+
+# What this process had in memory at most, in KB.
+sub memory {
+    open my $status, '<', '/proc/self/status' or die "/proc/self/status: $!\n";
+    my ($kilobytes) = map { /\AVmHWM:\s+([0-9]+)/ ? $1 : () } <$status>;
+    return $kilobytes;
+}
 
 done_testing;

@@ -96,10 +96,13 @@ sub _create_path {
     my %own    = map { $_ => $arg->{$_} } grep { $_ ne 'path' } keys %$arg;
     my %asking = map { $_ => $arg->{$_} } grep { defined $arg->{$_} } 'request_timeout';
 
-    # From the node upwards, not down: who may create below a node need not have a right to anything above.
+# From the node upwards, not down: who may create below a node need not have a right to anything above. Of each that
+# is missing only the length is kept: the paths themselves would be as many as the longest has parts.
     my @created  = $path;
-    my @todo     = $path;
+    my $whole    = length( $path // '' );
+    my @todo     = $whole;
     my $attempts = 100 + ( $path // '' ) =~ tr{/}{};    # for somebody may take away again what is made here
+    my $next     = sub { $todo[-1] == $whole ? $path : substr $path, 0, $todo[-1] };
     my $refused;
     return sub {
         my ( $error, @made ) = @_;
@@ -115,10 +118,11 @@ sub _create_path {
             # Servers look at permissions before they look for the node.
             if ( $may_be_there && ( $code == ZNOAUTH || $code == ZNOTREADONLY ) ) {
                 $refused = $error;
-                return ( exists => $todo[-1], %asking );
+                return ( exists => $next->(), %asking );
             }
-            if ( $code == ZNONODE && $attempts-- > 0 && $todo[-1] =~ m{\A(/.+)/[^/]*\z}s ) {
-                push @todo, $1;
+            my $above = $code == ZNONODE && $todo[-1] ? rindex $path, '/', $todo[-1] - 1 : 0;
+            if ( $above > 0 && $attempts-- > 0 ) {
+                push @todo, $above;
             }
             elsif ( defined $error && !( $code == ZNODEEXISTS && $may_be_there ) ) {
                 die $error;
@@ -129,7 +133,7 @@ sub _create_path {
             }
         }
         return [@created] if !@todo;
-        return @todo == 1 ? ( $command => $todo[-1], %own ) : ( create => $todo[-1], %above );
+        return @todo == 1 ? ( $command => $path, %own ) : ( create => $next->(), %above );
     };
 }
 
