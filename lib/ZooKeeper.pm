@@ -93,6 +93,7 @@ sub close {
     my ( $self, @pairs ) = @_;
     $self->_dispatcher_for('close');
     my $arg = ZooKeeper::Arguments::named( 'close', { keep => 1 }, @pairs );
+    $self->{_closings}++;    # for what consists of several commands
     $self->_close( undef, $arg->{keep} );
     $self->_drop_watchers;
     return;
@@ -154,6 +155,7 @@ sub BUILD {
 sub DEMOLISH {
     my ( $self, $in_global_destruction ) = @_;
     return if $in_global_destruction || !blessed $self->dispatcher;    # a subclass's may still be a name
+    $self->{_closings}++;
     $self->_part;
     $self->_drop_watchers;
     return;

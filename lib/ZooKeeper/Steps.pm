@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use Scalar::Util         qw(blessed weaken);
-use ZooKeeper::Constants qw(ZINVALIDSTATE ZNOAUTH ZNODEEXISTS ZNONODE ZNOTREADONLY);
+use ZooKeeper::Constants qw(ZCLOSING ZINVALIDSTATE ZNOAUTH ZNODEEXISTS ZNONODE ZNOTREADONLY);
 use ZooKeeper::Error;
 use ZooKeeper::Steps::Delete;    # now: a handler that dies while it is loaded would leave it broken for good
 
@@ -33,12 +33,14 @@ sub take {
 # Takes the steps one after the other, and returns the result.
 sub _walk {
     my ( $handle, $next ) = @_;
+    my $session = _session($handle);
     my @answer;
     while (1) {
         my ( $command, @args ) = $next->(@answer);
         return wantarray ? @$command : $command->[0] if ref $command eq 'ARRAY';
         my @result;
-        my $error = _died( sub { @result = $handle->$command(@args) } );
+        my $ask = sub { _goes_on( $handle, $session, $command, @args ); @result = $handle->$command(@args) };
+        my $error = _died($ask);
         @answer = ( $error, @result );
     }
 }
@@ -47,7 +49,8 @@ sub _walk {
 # question is for the caller.
 sub _walk_later {
     my ( $handle, $next, $tell, @subject ) = @_;
-    my $at = ZooKeeper::Error::_at_caller();
+    my $at      = ZooKeeper::Error::_at_caller();
+    my $session = _session($handle);
     weaken($handle);    # if it goes, that is the answer
     my $step;
     $step = sub {
@@ -58,17 +61,14 @@ sub _walk_later {
         die $error if defined $error && !@answer;
         if ( !defined $error && ref $command ne 'ARRAY' ) {
             my $again = $step;
-            my @about = ref $command ? 'commit' : ( $command, $args[0] );
-            $#about = 1;
-            my $ask = sub {
-                $handle // ZooKeeper::Error::_raise( @about, ZINVALIDSTATE, 'the handle is gone' );
+            my $ask   = sub {
+                _goes_on( $handle, $session, $command, @args );
                 $handle->$command( @args, cb => $again );
             };
             $error = _died($ask) // return;
-            if ( !@answer ) {
-                $next->($error);    # may have better words for it
-                die $error;
-            }
+            my $told = $error;
+            $error = _died( sub { $next->($told) } ) // $told;    # it may have better words
+            die $error if !@answer;
         }
         undef $step;
         local $ZooKeeper::Error::at;
@@ -79,6 +79,24 @@ sub _walk_later {
     $first->();
     $lost->dismiss;
     return;
+}
+
+# Which process has opened the handle, and how often it was closed before.
+sub _session {
+    my ($handle) = @_;
+    return [ $$, $handle->{_closings} // 0 ];
+}
+
+# What is under way when the handle is closed ends with that, whether the next command could still be asked (by a handle that
+# was reopened) or not. Dies if so.
+sub _goes_on {
+    my ( $handle, $session, $command, $path ) = @_;
+    my @about = ref $command ? ( 'commit', undef ) : ( $command, $path );
+    my ( $pid, $closings ) = @$session;
+    $pid == $$
+      or ZooKeeper::Error::_raise( @about, ZINVALIDSTATE, 'the parent process has asked for this' );
+    return if $handle && ( $handle->{_closings} // 0 ) == $closings;
+    return ZooKeeper::Error::_raise( @about, ZCLOSING );
 }
 
 sub _died {
