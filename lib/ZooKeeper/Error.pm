@@ -44,7 +44,7 @@ my %OURS = map { $_ => 1 } qw(
   ZooKeeper::Dispatcher ZooKeeper::Dispatcher::AnyEvent ZooKeeper::Dispatcher::Interrupt
   ZooKeeper::Dispatcher::IOAsync ZooKeeper::Dispatcher::Mojo ZooKeeper::Dispatcher::Pipe
   ZooKeeper::Dispatcher::POE ZooKeeper::Error ZooKeeper::Future ZooKeeper::Guard ZooKeeper::Log
-  ZooKeeper::Methods ZooKeeper::MultiRead ZooKeeper::Operations ZooKeeper::Settings
+  ZooKeeper::Methods ZooKeeper::Modules ZooKeeper::MultiRead ZooKeeper::Operations ZooKeeper::Settings
   ZooKeeper::Settings::TLS ZooKeeper::Steps ZooKeeper::Steps::Delete ZooKeeper::Tracer
   ZooKeeper::Transaction
   ZooKeeper::Watcher ZooKeeper::XS

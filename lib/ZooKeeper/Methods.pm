@@ -8,9 +8,9 @@ use ZooKeeper::Arguments qw(arguments arrange is_callable);
 use ZooKeeper::Commands;
 use ZooKeeper::Error;
 use ZooKeeper::Guard;
+use ZooKeeper::Modules;
 use ZooKeeper::Steps;
 use ZooKeeper::Tracer;
-use ZooKeeper::XS;
 
 our $VERSION   = '0.2.0';
 our @EXPORT_OK = qw(define);
@@ -174,7 +174,7 @@ sub _future {
     my ( $dispatcher, $method ) = @_;
     if ( !$INC{'ZooKeeper/Future.pm'} ) {
         _needs( $method, 'Future', 'Future' );    # first: of one that has failed perl only says that it did
-        ZooKeeper::XS::_undisturbed( sub { require ZooKeeper::Future } );
+        _needs( $method, 'ZooKeeper::Future', 'ZooKeeper::Future' );
     }
     return ZooKeeper::Future::_of($dispatcher);
 }
@@ -196,14 +196,7 @@ sub _settle_promise {
 
 sub _needs {
     my ( $method, $module, $distribution ) = @_;
-    my $file = ( $module =~ s{::}{/}gr ) . '.pm';
-    my $why;
-    my $load = sub {
-        local ( $@, $SIG{__DIE__} );
-        eval { require $file } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
-    };
-    ZooKeeper::XS::_undisturbed($load)
-      ;    # what a signal handler dies of in the middle would leave it broken for good
+    my $why = ZooKeeper::Modules::load($module);
     ZooKeeper::Error::_croak("$method needs $distribution: $why") if defined $why;
     return;
 }

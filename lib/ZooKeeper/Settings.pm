@@ -4,13 +4,13 @@ use warnings;
 
 use overload ();
 
-use Module::Runtime      qw(is_module_name use_module);
+use Module::Runtime      qw(is_module_name);
 use Scalar::Util         qw(blessed looks_like_number);
 use ZooKeeper::Arguments qw(is_callable);
 use ZooKeeper::Constants qw(ZBADARGUMENTS);
 use ZooKeeper::Error;
+use ZooKeeper::Modules;
 use ZooKeeper::Settings::TLS;
-use ZooKeeper::XS;
 
 our $VERSION = '0.2.0';
 
@@ -197,13 +197,7 @@ sub _can_dispatch {
 sub _load {
     my ( $class, $what ) = @_;
     return if $class->can('new');
-    my $error;
-    my $load = sub {
-        local ( $@, $SIG{__DIE__} );
-        eval { use_module($class) } or $error = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
-    };
-    ZooKeeper::XS::_undisturbed($load)
-      ;    # what a signal handler dies of in the middle would leave it broken for good
+    my $error = ZooKeeper::Modules::load($class);
     ZooKeeper::Error::_croak("$what: can't load $class: $error") if defined $error;
     return;
 }

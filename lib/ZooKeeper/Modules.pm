@@ -1,0 +1,36 @@
+package ZooKeeper::Modules;
+use strict;
+use warnings;
+
+use ZooKeeper::XS;
+
+our $VERSION = '0.2.0';
+
+# Modules that are loaded when a program first needs them, in the midst of whatever it does. Perl never tries again to load
+# what has failed, and takes for loaded what is being loaded: nobody must get in between.
+
+# Loads one; returns why that can't be, undef if it was.
+sub load {
+    my ($module) = @_;
+    my $file = ( $module =~ s{::}{/}gr ) . '.pm';
+    my $why;
+    my $load = sub {
+        local ( $@, $SIG{__DIE__} );
+        eval { require $file } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+    };
+
+    # What a signal handler dies of in the middle would leave it broken for good.
+    ZooKeeper::XS::_undisturbed($load);
+    return $why;
+}
+
+# Whether whoever calls has interrupted the loading of a module that callbacks may need, be it the program that loads it.
+sub are_being_loaded {
+    my $level = 0;
+    while ( my ( $file, $is_required ) = ( caller $level++ )[ 6, 7 ] ) {
+        return 1 if $is_required && $file =~ m{\A(?:ZooKeeper|Future|Mojo|AnyEvent|IO/Async|POE)\b};
+    }
+    return 0;
+}
+
+1;
