@@ -51,10 +51,48 @@ my $heard      = 0;
 $dispatcher->create_watcher( '/x', sub { $heard++ }, type => 'get' );
 unshift @INC, sub { $dispatcher->trigger_event( path => '/x' ) if $_[1] eq 'Future.pm'; return };
 require ZooKeeper::Future;
+select undef, undef, undef, 0.01 until $heard;
 print "heard $heard\n";
 PERL
     is $output, "heard 1\n", 'is heard of';
     is $status, 0,           'the program ends well';
+};
+
+# What is being loaded is in %INC already, and what the callback needs of it is not there yet.
+subtest 'a callback that needs the module whose loading it would interrupt' => sub {
+    my $has_mojo = eval { require Mojo::Promise };
+    my @cases    = (
+        [ 'a future', 'Future/PP.pm', 'handle()->exists_f("/")',          'handle()->exists_f("/")' ],
+        [ 'one, loaded by the program', 'Future/PP.pm', 'require Future', 'handle()->exists_f("/")' ],
+        [ 'a promise', 'Mojo/Exception.pm', 'handle()->exists_p("/")',    'handle()->exists_p("/")->then' ],
+        [
+            'one, loaded by the program', 'Mojo/Exception.pm',
+            'require Mojo::Promise',      'handle()->exists_p("/")->then'
+        ],
+        [ 'a dispatcher', 'Mojo/IOLoop.pm', 'handle("Mojo")', 'handle("Mojo")' ],
+    );
+    for my $case (@cases) {
+        my ( $name, $within, $first, $then ) = @$case;
+        next if $within =~ /Mojo/ && !$has_mojo;
+        my ( $output, $status ) = Faults::program(<<"PERL");
+use POSIX;
+use ZooKeeper;
+use ZooKeeper::Dispatcher::Interrupt;
+my \$dispatcher = ZooKeeper::Dispatcher::Interrupt->new;
+my ( \$said, \$asked, \@kept );
+sub handle { push \@kept, ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => \@_ ? \@_ : \$dispatcher ); \$kept[-1] }
+\$dispatcher->create_watcher( '/x', sub { \$said = eval { push \@kept, $then; 1 } ? 'fine' : \$@ }, type => 'get' );
+unshift \@INC, sub { \$asked++, \$dispatcher->trigger_event( path => '/x' ) if \$_[1] eq '$within'; return };
+push \@kept, $first;
+\$asked or die "it needs no $within\n";
+select undef, undef, undef, 0.01 until \$said;
+\$| = 1;
+print "\$said\n";
+POSIX::_exit(0);
+PERL
+        is $output, "fine\n", "$name: it has it";
+        is $status, 0,        "$name: the program ends well";
+    }
 };
 
 subtest 'futures that are made of others while the answer comes' => sub {

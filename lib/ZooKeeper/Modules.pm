@@ -24,11 +24,13 @@ sub load {
     return $why;
 }
 
-# Whether whoever calls has interrupted the loading of a module that callbacks may need, be it the program that loads it.
+# Whether whoever calls has interrupted the loading of a module that callbacks may need, be it the program that loads it; or
+# the making of its methods, which Moo puts off until they are called.
 sub are_being_loaded {
     my $level = 0;
-    while ( my ( $file, $is_required ) = ( caller $level++ )[ 6, 7 ] ) {
+    while ( my ( $package, $file, $is_required ) = ( caller $level++ )[ 0, 6, 7 ] ) {
         return 1 if $is_required && $file =~ m{\A(?:ZooKeeper|Future|Mojo|AnyEvent|IO/Async|POE)\b};
+        return 1 if $package =~ /\A(?:Sub::Defer|Sub::Quote|Method::Generate::(?:Accessor|Constructor))\z/;
     }
     return 0;
 }

@@ -2,6 +2,7 @@ package ZooKeeper::Dispatcher::Interrupt;
 use Moo;
 use Async::Interrupt;
 use Scalar::Util qw(refaddr weaken);
+use ZooKeeper::Modules;
 extends 'ZooKeeper::Dispatcher';
 
 our $VERSION = '0.2.0';
@@ -69,7 +70,8 @@ sub _build__async {
     my $cb = sub {
         $self or return;
         return $self->channel->_signal_later
-          if defined &ZooKeeper::Future::_is_at_work && ZooKeeper::Future::_is_at_work();
+          if ZooKeeper::Modules::are_being_loaded()
+          || defined &ZooKeeper::Future::_is_at_work && ZooKeeper::Future::_is_at_work();
         $self->dispatch_ready;
     };
     return ZooKeeper::Dispatcher::Interrupt::Async->new( cb => $cb );
