@@ -46,11 +46,16 @@ type Map = HashMap<Box<[u8]>, Vec<u64>>;
 #[derive(Debug, Default)]
 pub(crate) struct Watches {
     maps: [Map; 5],
+    /// No path of a recursive watch is longer.
+    longest: usize,
 }
 
 impl Watches {
     /// Registers `watcher`; the same one twice for a path and kind is one.
     pub(crate) fn add(&mut self, kind: WatchKind, path: &[u8], watcher: u64) {
+        if kind == WatchKind::Recursive {
+            self.longest = self.longest.max(path.len());
+        }
         let map = &mut self.maps[kind as usize];
         if let Some(ids) = map.get_mut(path) {
             if !ids.contains(&watcher) {
@@ -96,7 +101,9 @@ impl Watches {
         // A recursive watch never hears of childrenChanged: such an event stems from a standard
         // child watch of this session further down.
         if event != EventType::CHILD && !self.maps[Recursive as usize].is_empty() {
-            for prefix in self_and_ancestors(path) {
+            // Whatever the server says, which may have a million ancestors: to look for each takes as long as its
+            // name is.
+            for prefix in self_and_ancestors(path).skip_while(|prefix| prefix.len() > self.longest) {
                 called.extend(staying(Recursive, prefix));
             }
         }
@@ -171,7 +178,7 @@ impl Watches {
     }
 
     pub(crate) fn clear(&mut self) {
-        self.maps = Default::default();
+        *self = Watches::default();
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -243,6 +250,17 @@ mod tests {
         assert_eq!(fired(&mut w, EventType::CREATED, b"/a/b/c"), [3, 2, 1]);
         assert_eq!(fired(&mut w, EventType::CREATED, b"/ab"), [1]);
         assert_eq!(fired(&mut w, EventType::DELETED, b"/"), [1]);
+    }
+
+    /// A server can say so, and with each of its ancestors looked for by its whole name the IO thread would be busy for
+    /// hours.
+    #[test]
+    fn an_event_far_below_a_recursive_watch_is_told_before_long() {
+        let mut w = Watches::default();
+        w.add(Recursive, b"/n", 1);
+        w.add(Recursive, b"/n/n/n", 2);
+        w.add(Recursive, b"/m", 3);
+        assert_eq!(fired(&mut w, EventType::CREATED, &b"/n".repeat(1 << 20)), [2, 1]);
     }
 
     #[test]
