@@ -1,6 +1,7 @@
 use strict;
 use warnings;
 
+use POSIX        ();
 use Scalar::Util qw(refaddr);
 use Test::More;
 use ZooKeeper::XS;
@@ -97,6 +98,20 @@ subtest 'what reading a limit runs may free the channel' => sub {
         ok !eval { $freed->$method($limit); 1 }, "$method is refused";
         like $@, qr/not an initialised ZooKeeper::Channel object/, 'as for what is none';
     }
+};
+
+subtest 'a scalar that a forked child inherits makes its descriptor readable' => sub {
+    $channel->send('inherited');
+    $channel->_complete;    # looks at it, and leaves it there
+    my $pid = open my $child, '-|';
+    defined $pid or die "fork: $!";
+    if ( !$pid ) {
+        syswrite STDOUT, join ' ', scalar readable(), $channel->size, $channel->recv, scalar readable();
+        POSIX::_exit(0);
+    }
+    is readline $child, '1 1 inherited 0', 'until it is taken';
+    close $child;
+    is $channel->recv, 'inherited', 'the parent has its own';
 };
 
 subtest 'nothing leaks' => sub {

@@ -131,6 +131,10 @@ impl Channel {
             let kept = std::iter::from_fn(|| self.take_aside());
             let kept = kept.filter(|item| matches!(item, Item::Scalar(_))).collect();
             self.with_backlog(|backlog| *backlog = kept);
+            if self.waiting.get() > 0 {
+                // SAFETY: just stored.
+                unsafe { &*self.queue.get() }.prompt(); // of these the fresh descriptor knows nothing
+            }
         }
         // SAFETY: the pointer holds a count, which `freed` alone gives back.
         unsafe { &*self.queue.get() }
