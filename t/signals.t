@@ -126,6 +126,25 @@ PROGRAM
     }
 };
 
+subtest 'a child that a module forks while it is loaded can be ended by a signal' => sub {
+    my $module = <<'MODULE';
+package Starter;
+use POSIX ();
+use parent 'ZooKeeper::Dispatcher::Pipe';
+if ( !( open( my $child, '-|' ) // die "fork: $!" ) ) {
+    kill TERM => $$;
+    syswrite STDOUT, 'deaf';
+    POSIX::_exit(0);
+}
+else { our $said = readline $child }
+1;
+MODULE
+    local @INC = ( sub { return $_[1] eq 'Starter.pm' ? \$module : () }, @INC );
+    ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => '^Starter' );
+    no warnings 'once';
+    is $Starter::said, undef, 'it says nothing any more';
+};
+
 subtest 'many signals' => sub {
     my $calls = 0;
     local $SIG{ALRM} = sub { $calls++ };

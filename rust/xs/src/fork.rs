@@ -2,6 +2,7 @@
 
 use crate::engine;
 use crate::guard::caught;
+use crate::undisturbed;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, RawFd};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -42,6 +43,7 @@ extern "C" fn child() {
     GENERATION.fetch_add(1, Ordering::Relaxed);
     engine::forget();
     let _ = caught(|| forking::child(&mut inherited));
+    undisturbed::forked();
 }
 
 fn inherited(what: Inherited, fd: RawFd, identity: Identity) -> Option<Identity> {
