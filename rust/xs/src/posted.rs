@@ -220,11 +220,10 @@ impl Calls {
     /// next step of something that somebody waits for.
     pub(crate) fn part(&self, perl: Perl, client: &Client) {
         for _ in 0..REFUSALS {
-            let _ = guarded(|| self.collect(client));
-            if self.parting.borrow().is_empty() {
-                break;
+            match guarded(|| self.collect(client)) {
+                Ok(0) => break,
+                _ => self.run_parting(perl),
             }
-            self.run_parting(perl);
         }
     }
 
@@ -255,8 +254,8 @@ impl Calls {
     }
 
     /// Moves the answers of one client out of the channel. There is one for each of its calls, for the
-    /// session has ended; should there be none, that is the answer.
-    fn collect(&self, client: &Client) {
+    /// session has ended; should there be none, that is the answer. How many there are to be given.
+    fn collect(&self, client: &Client) -> usize {
         let is_own = |id: u64| {
             let slots = self.slots.borrow();
             let slot = slots.get(id as u32 as usize).filter(|s| u64::from(s.serial) == id >> INDEX_BITS);
@@ -281,6 +280,7 @@ impl Calls {
                 parting.push_back((id, Err(Failure::new(Code::CLOSING))));
             }
         }
+        parting.len()
     }
 }
 
