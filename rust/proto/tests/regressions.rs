@@ -1,5 +1,6 @@
 //! What the simulation found; each test is named after the symptom.
 
+use std::collections::VecDeque;
 use zk_proto::op::{AddWatchMode, Request, WatcherType};
 use zk_proto::record::SetWatches;
 use zk_proto::session::{Output, Session};
@@ -183,4 +184,31 @@ fn a_persistent_watch_asked_for_before_others_were_armed_again_was_displaced_by_
     assert_eq!(armed(&mut pair), [[0]], "which stands behind the other request");
     pair.reply(4, 1, Code::OK, b"\0\0\0\0");
     assert_eq!(armed(&mut pair), [[0, 4]]);
+}
+
+#[test]
+fn requests_that_follow_each_other_had_others_armed_behind_them_for_ever() {
+    for (request, answer) in [(CHILDREN, &STAT[..4]), (WATCHED, &STAT[..])] {
+        let mut pair = Pair::connected();
+        for (xid, mode) in [(1, AddWatchMode::Persistent), (2, AddWatchMode::PersistentRecursive)] {
+            pair.submit(&add_watch(mode), Some(xid));
+            pair.reply(xid as i32, 1, Code::OK, b"\0\0\0\0");
+        }
+        pair.sent();
+        (0..4).for_each(|_| _ = pair.submit(&request, Some(3)));
+        forgets(&mut pair.session);
+        // The server takes one after the other, and each answer is followed by another request.
+        let mut asked: VecDeque<_> = pair.sent().into();
+        let mut armed = 0;
+        for _ in 0..200 {
+            let frame = asked.pop_front().expect("requests do not end");
+            pair.reply(frame.xid, 1, Code::OK, answer);
+            match frame.xid {
+                -8 => armed += 1,
+                _ => _ = pair.submit(&request, Some(3)),
+            }
+            asked.extend(pair.sent());
+        }
+        assert!((1..10).contains(&armed), "{armed}");
+    }
 }

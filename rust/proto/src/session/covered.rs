@@ -18,10 +18,17 @@ use std::collections::VecDeque;
 /// Paths of watches that were armed again on a connection, in the order of the answers to come, and from which zxid.
 #[derive(Default, Debug)]
 pub(super) struct Arming {
-    under_way: VecDeque<(Box<[u8]>, i64)>,
+    under_way: VecDeque<UnderWay>,
     /// Those that had no answer when their connection was lost. Replies may have come behind the zxid: what the next
     /// connection arms from the last one is too late for them.
     owed: Vec<(Box<[u8]>, i64)>,
+}
+
+#[derive(Debug)]
+struct UnderWay {
+    path: Box<[u8]>,
+    zxid: i64,
+    kinds: Vec<WatchKind>,
 }
 
 impl Arming {
@@ -33,11 +40,18 @@ impl Arming {
     }
 
     fn is_under_way(&self, path: &[u8]) -> bool {
-        self.under_way.iter().any(|(other, _)| **other == *path)
+        self.under_way.iter().any(|other| *other.path == *path)
+    }
+
+    /// Whether the last that was armed on a path may have taken the place of a one-shot watch: not if it was armed
+    /// itself. (Else each request of many that follow each other would have others armed behind those after it.)
+    fn may_displace(&self, path: &[u8], rule: WatchRule) -> bool {
+        let last = self.under_way.iter().rev().find(|other| *other.path == *path);
+        last.is_some_and(|last| !last.kinds.iter().any(|kind| leaves(rule, *kind)))
     }
 
     pub(super) fn connection_lost(&mut self) {
-        self.owed.extend(self.under_way.drain(..));
+        self.owed.extend(self.under_way.drain(..).map(|arming| (arming.path, arming.zxid)));
     }
 }
 
@@ -73,7 +87,8 @@ impl Session {
             return;
         }
         let stays: Vec<_> = self.watches.on(&wish.path).into_iter().map(|(kind, _)| kind).collect();
-        if self.arming.is_under_way(&wish.path) || wish.spared && !covers(&stays, wish.rule) {
+        let in_doubt = wish.spared || self.arming.may_displace(&wish.path, wish.rule);
+        if in_doubt && !covers(&stays, wish.rule) {
             self.arm_one_shots(&wish.path, zxid);
         }
     }
@@ -149,23 +164,32 @@ impl Session {
         }
         let on_path = self.watches.on(path);
         let full = self.config.servers.chroot.prefix(path);
-        let mut batches = vec![SetWatches::new(zxid)];
+        let limit = self.config.jute_maxbuffer;
+        let mut batches = vec![(SetWatches::new(zxid), Vec::new())];
         for kind in kinds.iter().filter(|kind| on_path.iter().any(|(on, _)| on == *kind)) {
             // A path may be so long that the server takes it once in a packet, but not twice.
-            if batches.last().is_some_and(|batch| batch.length_with(full.len()) > self.config.jute_maxbuffer)
-            {
-                batches.push(SetWatches::new(zxid));
+            if batches.last().is_some_and(|(batch, _)| batch.length_with(full.len()) > limit) {
+                batches.push((SetWatches::new(zxid), Vec::new()));
             }
-            if let Some(batch) = batches.last_mut() {
+            if let Some((batch, kinds)) = batches.last_mut() {
                 batch.add(*kind as usize, &full);
+                kinds.push(*kind);
             }
         }
-        for batch in batches.iter().filter(|batch| !batch.is_empty()) {
+        for (batch, kinds) in batches.into_iter().filter(|(batch, _)| !batch.is_empty()) {
             batch.encode(&mut self.out);
-            self.arming.under_way.push_back((path.into(), zxid));
+            self.arming.under_way.push_back(UnderWay { path: path.into(), zxid, kinds });
             self.replaying += 1;
             self.counted.sent += 1;
         }
+    }
+}
+
+/// Whether a request may leave a watch of this kind.
+fn leaves(rule: WatchRule, kind: WatchKind) -> bool {
+    match rule {
+        WatchRule::Child => kind == WatchKind::Child,
+        _ => matches!(kind, WatchKind::Data | WatchKind::Exist),
     }
 }
 
