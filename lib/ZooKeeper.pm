@@ -4,14 +4,12 @@ use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments ();
 use ZooKeeper::Constants
   qw(ZINVALIDSTATE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE ZOO_READONLY_STATE);
-use ZooKeeper::Error       ();
-use ZooKeeper::Log         ();
-use ZooKeeper::Methods     ();
-use ZooKeeper::MultiRead   ();
-use ZooKeeper::Settings    ();
-use ZooKeeper::Tracer      ();
-use ZooKeeper::Transaction ();
-use ZooKeeper::XS          ();
+use ZooKeeper::Error    ();
+use ZooKeeper::Log      ();
+use ZooKeeper::Methods  ();
+use ZooKeeper::Modules  ();
+use ZooKeeper::Settings ();
+use ZooKeeper::XS       ();
 
 our $VERSION = '0.2.0';
 
@@ -38,12 +36,14 @@ ZooKeeper::Methods::install(__PACKAGE__);
 sub transaction {
     my ($self) = @_;
     $self->_own_dispatcher('transaction');
+    ZooKeeper::Modules::need('ZooKeeper::Transaction');
     return ZooKeeper::Transaction->new( handle => $self );
 }
 
 sub multi_read {
     my ($self) = @_;
     $self->_own_dispatcher('multi_read');
+    ZooKeeper::Modules::need('ZooKeeper::MultiRead');
     return ZooKeeper::MultiRead->new( handle => $self );
 }
 
@@ -192,7 +192,10 @@ sub _inherited {
 # A new session for this object; the one that was is closed.
 sub _open {
     my ( $self, $resume ) = @_;
-    $ZooKeeper::Tracer::is_used ||= !!$self->tracer;
+    if ( $self->tracer ) {
+        ZooKeeper::Modules::need('ZooKeeper::Tracer');
+        $ZooKeeper::Tracer::is_used = 1;
+    }
     ZooKeeper::Log::_attend( $self->dispatcher->channel );    # which may want to hear of it
     $self->_connect(
         {

@@ -9,8 +9,6 @@ use ZooKeeper::Commands;
 use ZooKeeper::Error;
 use ZooKeeper::Guard;
 use ZooKeeper::Modules;
-use ZooKeeper::Steps;
-use ZooKeeper::Tracer;
 
 our $VERSION   = '0.2.0';
 our @EXPORT_OK = qw(define);
@@ -32,7 +30,7 @@ sub install {
         ZooKeeper::Commands::composite('ensure_path'),
         sub {
             my ( $self, @asked ) = @_;
-            return ZooKeeper::Steps::take( $self, 'ensure_path', 'create', @asked );
+            return _steps( $self, 'ensure_path', 'create', @asked );
         }
     );
     return;
@@ -106,7 +104,7 @@ sub _ask {
     my $steps = $command->{steps};
     if ( my ($wish) = $steps ? grep { $arg->{$_} } keys %$steps : () ) {
         delete $arg->{$wish};
-        return ZooKeeper::Steps::take( $self, $steps->{$wish}, $command->{name}, $arg, @told );
+        return _steps( $self, $steps->{$wish}, $command->{name}, $arg, @told );
     }
     $xsub = _traced( $self, $command, $arg, $xsub ) if $ZooKeeper::Tracer::is_used;
     return $xsub->( $self, arrange( $command, $arg, $self ), $arg->{request_timeout}, @told )
@@ -114,6 +112,11 @@ sub _ask {
     my ( undef, @result ) =
       _set_watch( $self, $command, $arg, { type => $command->{watch} }, $xsub, wantarray, \&_watched, @told );
     return wantarray ? @result : $result[0];
+}
+
+sub _steps {
+    ZooKeeper::Modules::need('ZooKeeper::Steps');
+    return &ZooKeeper::Steps::take;
 }
 
 # Asks for a persistent watch, and returns its watcher.

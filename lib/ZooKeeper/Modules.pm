@@ -2,12 +2,22 @@ package ZooKeeper::Modules;
 use strict;
 use warnings;
 
+use ZooKeeper::Error;
 use ZooKeeper::XS;
 
 our $VERSION = '0.2.0';
 
 # Modules that are loaded when a program first needs them, in the midst of whatever it does. Perl never tries again to load
 # what has failed, and takes for loaded what is being loaded: nobody must get in between.
+
+# One of our own, which many programs never need: to load it with the others would make all of them begin later.
+sub need {
+    my ($module) = @_;
+    return if $INC{ ( $module =~ s{::}{/}gr ) . '.pm' };
+    my $why = load($module);
+    ZooKeeper::Error::_croak("can't load $module: $why") if defined $why;
+    return;
+}
 
 # Loads one; returns why that can't be, undef if it was.
 sub load {

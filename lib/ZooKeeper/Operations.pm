@@ -6,7 +6,6 @@ use ZooKeeper::Commands;
 use ZooKeeper::Constants qw(ZINVALIDSTATE zerror);
 use ZooKeeper::Error;
 use ZooKeeper::Methods qw(define);
-use ZooKeeper::Tracer;
 
 our $VERSION = '0.2.0';
 

@@ -4,13 +4,11 @@ use warnings;
 
 use overload ();
 
-use Module::Runtime      qw(is_module_name);
 use Scalar::Util         qw(blessed looks_like_number);
 use ZooKeeper::Arguments qw(is_callable);
 use ZooKeeper::Constants qw(ZBADARGUMENTS);
 use ZooKeeper::Error;
 use ZooKeeper::Modules;
-use ZooKeeper::Settings::TLS;
 
 our $VERSION = '0.2.0';
 
@@ -32,7 +30,7 @@ my %CHECK = (
     request_timeout       => _number( 'a positive number of seconds', 1e9, sub { 0 + $_[0] } ),
     sasl                  => \&_sasl,
     timeout               => _number( 'a number of milliseconds', $MAX_INT, sub { int $_[0] } ),
-    tls                   => \&ZooKeeper::Settings::TLS::checked,
+    tls                   => \&_tls,
     tracer                => \&_tracer,
     utf8                  => \&_as_is,
     watcher               => _typed( 'a code reference', \&is_callable ),
@@ -169,11 +167,17 @@ sub _dispatcher {
         ZooKeeper::Error::_croak("$what must be the name of a dispatcher or an object of such a class");
     }
     my $class = $value =~ /\A\^(.*)\z/s ? $1 : "ZooKeeper::Dispatcher::$value";
-    ZooKeeper::Error::_croak("$what '$value' is not a name") if !is_module_name($class);
+    ZooKeeper::Error::_croak("$what '$value' is not a name") if $class !~ /\A[A-Za-z_]\w*(?:::\w+)*\z/a;
     local $@ = $@;    # loops that come to life try this and that
     _load( $class, $what );
     _can_dispatch($class) or ZooKeeper::Error::_croak("$what: $class is not the class of a dispatcher");
     return $class->new;
+}
+
+sub _tls {
+    my @given = @_;
+    ZooKeeper::Modules::need('ZooKeeper::Settings::TLS');
+    return ZooKeeper::Settings::TLS::checked(@given);
 }
 
 # One without functions is as good as none.

@@ -5,7 +5,8 @@ use warnings;
 use Scalar::Util         qw(blessed weaken);
 use ZooKeeper::Constants qw(ZCLOSING ZINVALIDSTATE ZNOAUTH ZNODEEXISTS ZNONODE ZNOTREADONLY);
 use ZooKeeper::Error;
-use ZooKeeper::Steps::Delete;    # now: a handler that dies while it is loaded would leave it broken for good
+use ZooKeeper::Guard;
+use ZooKeeper::Modules;
 
 our $VERSION = '0.2.0';
 
@@ -19,6 +20,7 @@ my %STEPS = (
     create_below => sub { my ( undef, $name, $arg ) = @_; _create_path( $name,    $arg ) },
     delete_below => sub {
         my ( $handle, undef, $arg ) = @_;
+        ZooKeeper::Modules::need('ZooKeeper::Steps::Delete');
         return ZooKeeper::Steps::Delete::steps( $handle, $arg );
     },
 );

@@ -7,6 +7,8 @@ use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments qw(is_int32);
 use ZooKeeper::Constants qw(ZBADARGUMENTS ZNONODE ZNOTEMPTY ZOK ZRUNTIMEINCONSISTENCY ZUNIMPLEMENTED);
 use ZooKeeper::Error;
+use ZooKeeper::MultiRead;
+use ZooKeeper::Transaction;
 
 our $VERSION = '0.2.0';
 
