@@ -17,7 +17,6 @@ pub use shown::{Shortened, Shown, Zxid};
 
 use crate::connect_string::HostPort;
 use crate::event::{EventType, KeeperState};
-use crate::time::Time;
 use crate::Code;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -384,9 +383,7 @@ impl fmt::Display for At<'_> {
 pub(crate) struct Notes {
     wanted: Option<Level>,
     list: VecDeque<(Level, Note)>,
-    /// When the last ping went out that has no answer yet.
-    pub(crate) pinged: Option<Time>,
-    /// That the session is suspect was told since it was cut off.
+    /// That the session is suspect was told since it was confirmed.
     pub(crate) suspected: bool,
 }
 

@@ -168,7 +168,7 @@ fn a_session_cut_off_for_its_timeout_is_suspect_but_not_over() {
     pair.advance(MS(500));
     pair.cut();
     assert!(!pair.session.is_suspect(pair.now + MS(2_499)));
-    assert!(pair.session.is_suspect(pair.now + MS(2_500)), "three seconds after the last byte read");
+    assert!(pair.session.is_suspect(pair.now + MS(2_500)), "three seconds after the handshake was sent");
     pair.advance(MS(10_000));
     assert!(pair.session.over().is_none());
     pair.connect();
@@ -185,7 +185,7 @@ fn a_process_that_stood_still_does_not_take_its_session_for_alive_until_it_has_l
         assert!(pair.session.is_connected());
         assert!(pair.session.is_suspect(late), "nothing has told it of the time that has passed");
         pair.session.handle_timeout(late);
-        assert!(!pair.session.is_connected(), "then it is cut off, and what was under way is lost");
+        assert!(!pair.session.is_connected(), "then it is cut off, or over, and what was under way is lost");
         pair.session.handle_timeout(late);
         assert_eq!(pair.session.over(), by_clock.then_some(Code::SESSION_EXPIRED));
         assert_eq!(pair.session.is_suspect(late), !by_clock);

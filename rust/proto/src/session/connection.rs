@@ -87,7 +87,6 @@ impl Session {
             Phase::Established { since, .. } => Some(since),
             _ => None,
         };
-        let had_session = up_since.is_some() || matches!(self.phase, Phase::Authenticating { .. });
         // A server whose limit is lower than the one known here drops the connection without a word,
         // and would do so for ever. When something else was the reason, shorter packets do no harm.
         if self.replaying > 0 {
@@ -102,10 +101,6 @@ impl Session {
         let until = self.endpoints.failed(now, up_since, &mut self.rng);
         self.phase = Phase::Pausing { until };
         self.notes.leave(Level::Debug, || Note::Pause(until.since(now)));
-        if had_session {
-            // What a read-only server gives is no session that could expire.
-            self.cut_off_since = (self.id != 0).then_some(self.last_read);
-        }
         if up_since.is_some() {
             self.outputs.push_back(Output::State(KeeperState::CONNECTING));
         }
@@ -128,6 +123,7 @@ impl Session {
     /// Nothing of a connection's stream has a meaning on the next.
     pub(super) fn reset_stream(&mut self) {
         self.pending.clear();
+        self.lease.connection_lost();
         self.sasl.connection_lost();
         self.auth.connection_lost();
         self.moving = None;
@@ -167,13 +163,13 @@ impl Session {
             return;
         }
         let resumed = self.id != 0 && !response.read_only;
+        self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
         if !response.read_only {
             // The id that a read-only server gives is valid nowhere else.
             self.id = response.session_id;
             self.passwd = response.passwd;
+            self.lease(self.last_write); // the handshake was written last
         }
-        self.timeout = Duration::from_millis(response.timeout_ms.unsigned_abs().into());
-        self.cut_off_since = None;
         self.counted.connections += 1;
         self.note_granted(response, resumed);
         if !self.start_sasl(now, deadline, response.read_only) {

@@ -97,8 +97,7 @@ impl Session {
                 Ok(())
             }
             reserved::PING => {
-                self.answered_ping(now);
-                self.note_pong(now);
+                self.answered_ping(now, header.code);
                 Ok(())
             }
             reserved::EVENT => self.handle_event(frame),
@@ -113,7 +112,11 @@ impl Session {
             xid => match self.pending.pop(xid) {
                 Some(pending) => {
                     self.counted.last_rtt = Some(now.since(pending.sent));
+                    let sent = pending.sent;
                     let done = self.handle_reply(now, pending, header, frame);
+                    if done.is_ok() {
+                        self.confirm(sent, header.code);
+                    }
                     if demands_sasl {
                         self.sasl_demanded();
                     }

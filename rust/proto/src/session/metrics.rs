@@ -1,7 +1,6 @@
 //! What a session counts.
 
 use super::Session;
-use crate::time::Time;
 use std::time::Duration;
 
 /// Counters since the session was made, and how things stand.
@@ -26,8 +25,6 @@ pub struct Metrics {
     pub events: u64,
     /// From the request or ping that was answered last to its answer.
     pub last_rtt: Option<Duration>,
-    /// When the ping went out that has no answer yet.
-    pinged: Option<Time>,
 }
 
 impl Metrics {
@@ -41,16 +38,5 @@ impl Session {
     /// The counters now.
     pub fn metrics(&self) -> Metrics {
         Metrics { in_flight: self.outstanding(), watches: self.watches.count(), ..self.counted }
-    }
-
-    pub(super) fn sent_ping(&mut self, now: Time) {
-        self.counted.sent += 1;
-        self.counted.pinged = Some(now);
-    }
-
-    pub(super) fn answered_ping(&mut self, now: Time) {
-        if let Some(sent) = self.counted.pinged.take() {
-            self.counted.last_rtt = Some(now.since(sent));
-        }
     }
 }

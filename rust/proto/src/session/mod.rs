@@ -15,6 +15,7 @@ mod auth;
 mod connection;
 mod covered;
 mod incoming;
+mod lease;
 mod metrics;
 mod moving;
 mod notes;
@@ -43,6 +44,7 @@ use crate::xid::XidCounter;
 use crate::Code;
 use auth::AuthList;
 use bytes::Bytes;
+use lease::Lease;
 use requests::Waiting;
 use sasl::Sasl;
 pub use sent::Sent;
@@ -74,8 +76,7 @@ pub struct Config {
     pub jute_maxbuffer: usize,
     /// How many requests may be unanswered; more wait, or are refused.
     pub max_in_flight: usize,
-    /// Take a session as expired once it has been cut off for longer than its timeout, without the
-    /// server's word for it.
+    /// Take a session as expired once it is [suspect](Session::is_suspect), without the server's word for it.
     pub expire_by_clock: bool,
     /// Log in by SASL on every connection. A server that refuses, or can't prove that it knows the
     /// password, ends the session.
@@ -192,8 +193,7 @@ pub struct Session {
     passwd: [u8; 16],
     timeout: Duration,
     last_zxid: i64,
-    /// Since when nothing was heard of the server, while an established connection is lost.
-    cut_off_since: Option<Time>,
+    lease: Lease,
 
     sasl: Sasl,
     auth: AuthList,
@@ -249,7 +249,7 @@ impl Session {
             passwd,
             timeout: config.session_timeout,
             last_zxid: 0,
-            cut_off_since: None,
+            lease: Lease::default(),
             sasl: Sasl::default(),
             auth: AuthList::default(),
             watches: Watches::default(),
@@ -364,13 +364,11 @@ impl Session {
         self.is_connected() && self.closing.is_none()
     }
 
-    /// Whether nothing was heard of a server for longer than the timeout: servers have probably
-    /// expired the session, and what depends on it (a lock) must be taken as lost. It may still turn out to
-    /// live: only a server's word ends it (or [`Config::expire_by_clock`]).
+    /// Whether the last request or ping that a server has answered was sent longer ago than the timeout: servers
+    /// have probably expired the session, and what depends on it (a lock) must be taken as lost. It may still turn
+    /// out to live: only a server's word ends it (or [`Config::expire_by_clock`]).
     pub fn is_suspect(&self, now: Time) -> bool {
-        // A process that stood still does not know yet that its connection is gone.
-        let still = (self.is_connected() && self.id != 0).then_some(self.last_read + self.timeout);
-        self.over().is_none() && self.suspect_at().or(still).is_some_and(|at| at <= now)
+        self.over().is_none() && self.suspect_at().is_some_and(|at| at <= now)
     }
 
     /// Whether [`close`](Self::close) is under way.

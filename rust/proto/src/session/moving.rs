@@ -43,10 +43,6 @@ impl Session {
             Phase::Pausing { .. } => self.phase = Phase::Pausing { until: now },
             Phase::Established { .. } => self.start_move(now),
             Phase::Connecting { .. } | Phase::Handshaking { .. } | Phase::Authenticating { .. } => {
-                if self.is_logging_in() {
-                    self.cut_off_since = (self.id != 0).then_some(self.last_read);
-                    // the server had granted it
-                }
                 self.actions.push_back(Action::Disconnect);
                 self.reset_stream();
                 self.phase = Phase::Pausing { until: now };
@@ -86,7 +82,6 @@ impl Session {
         let until = self.endpoints.failed(now, Some(since), &mut self.rng);
         self.phase = Phase::Pausing { until };
         self.wait_for_connection(now);
-        self.cut_off_since = (self.id != 0).then_some(self.last_read);
         self.outputs.push_back(Output::State(KeeperState::CONNECTING));
     }
 }

@@ -23,7 +23,6 @@ impl Session {
 
     pub(super) fn note_granted(&mut self, response: &ConnectResponse, resumed: bool) {
         self.notes.suspected = false;
-        self.notes.pinged = None;
         self.notes.leave(Level::Info, || Note::Granted {
             server: self.server.clone(),
             id: response.session_id,
@@ -59,9 +58,9 @@ impl Session {
         }
     }
 
-    /// For how long the session has been without a word of a server.
-    pub(super) fn cut_off_for(&self, now: Time) -> Duration {
-        now.since(self.cut_off_since.unwrap_or(self.last_read))
+    /// A server has answered a ping: if that came in time, suspicion would be another story.
+    pub(super) fn note_confirmed(&mut self, now: Time) {
+        self.notes.suspected &= self.is_suspect(now);
     }
 
     pub(super) fn note_unanswered(&mut self, count: usize, code: Code) {
@@ -127,13 +126,11 @@ impl Session {
         });
     }
 
-    pub(super) fn note_ping(&mut self, now: Time) {
-        self.notes.pinged = Some(now);
+    pub(super) fn note_ping(&mut self) {
         self.notes.leave(Level::Trace, || Note::Ping);
     }
 
-    pub(super) fn note_pong(&mut self, now: Time) {
-        let took = self.notes.pinged.take().map(|sent| now.since(sent));
+    pub(super) fn note_pong(&mut self, took: Option<Duration>) {
         self.notes.leave(Level::Trace, || Note::Pong(took));
     }
 

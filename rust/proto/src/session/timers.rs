@@ -25,18 +25,17 @@ impl Session {
             }
             Phase::Over(_) => None,
         };
-        let expiry = self.suspect_at().filter(|_| self.config.expire_by_clock && self.over().is_none());
         let auth = self.auth.next_deadline(self.is_connected());
-        earlier(earlier(phase, expiry), earlier(auth, earlier(self.connect_by, self.pending.next_deadline())))
+        earlier(
+            earlier(phase, self.expires_at()),
+            earlier(auth, earlier(self.connect_by, self.pending.next_deadline())),
+        )
     }
 
     /// Time has passed. Bytes that have arrived must be fed first: a process that was stopped for
     /// long finds the server's word in the socket, and it counts.
     pub fn handle_timeout(&mut self, now: Time) {
-        if self.config.expire_by_clock
-            && self.over().is_none()
-            && self.suspect_at().is_some_and(|at| at <= now)
-        {
+        if self.expires_at().is_some_and(|at| at <= now) {
             self.note_expiry(Expiry::Clock(self.cut_off_for(now)));
             self.lose_for_good(Code::SESSION_EXPIRED);
             return;
@@ -62,7 +61,6 @@ impl Session {
                     encode_ping(&mut self.out);
                     self.last_write = now;
                     self.sent_ping(now);
-                    self.note_ping(now);
                 }
                 self.search_on(now);
             }
@@ -75,11 +73,6 @@ impl Session {
         }
         self.give_up_waiting(now);
         self.give_up_auth(now);
-    }
-
-    /// When a session that is cut off has lived on its timeout without a word of a server.
-    pub(super) fn suspect_at(&self) -> Option<Time> {
-        self.cut_off_since.map(|since| since + self.timeout)
     }
 
     /// A third of the timeout after the last thing written, whatever was read since and whatever is

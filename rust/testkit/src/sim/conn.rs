@@ -52,7 +52,8 @@ pub(super) enum Note {
     Closing,
     /// Nothing that makes sense.
     Rubbish,
-    /// Pong, answer to setWatches: nothing that a user hears of.
+    Pong,
+    /// Answer to setWatches, step of a login: nothing that a user hears of.
     Quiet,
 }
 
@@ -117,8 +118,12 @@ pub(super) struct Conn {
     pub(super) heard: u64,
     pub(super) noted: usize,
 
-    /// The tokens of the requests that the session handed to this connection, in order.
+    /// When the handshake was sent, by the user's clock, and the pings that have no answer.
+    pub(super) hello_at: u64,
+    pub(super) pings: VecDeque<u64>,
+    /// The tokens of the requests that the session handed to this connection, in order, and when it did.
     pub(super) handed: Vec<u64>,
+    pub(super) handed_at: Vec<u64>,
     /// How many of them the server got, and of how many the client has the reply.
     pub(super) got: usize,
     pub(super) replied: usize,
@@ -171,7 +176,10 @@ impl Conn {
             sent: 0,
             heard: 0,
             noted: 0,
+            hello_at: 0,
+            pings: VecDeque::new(),
             handed: Vec::new(),
+            handed_at: Vec::new(),
             got: 0,
             replied: 0,
             removals: BTreeMap::new(),

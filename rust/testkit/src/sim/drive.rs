@@ -46,6 +46,7 @@ impl Sim {
         match heard {
             Heard::Connected(_) => {
                 self.users[user].last_heard = at;
+                self.conns[conn].hello_at = at;
                 self.users[user].session.handle_connected(now);
             }
             Heard::Bytes(conn, bytes) => {
@@ -74,7 +75,9 @@ impl Sim {
         u.timers += 1;
         u.timers_now = if u.timers_now.0 == now { (now, u.timers_now.1 + 1) } else { (now, 1) };
         assert!(u.timers_now.1 < 10, "the session's timers spin");
+        let untold = u.session.transmit().len();
         u.session.handle_timeout(Time::from_micros(at));
+        self.note_pings(user, untold);
         self.settle(user);
     }
 

@@ -47,8 +47,6 @@ impl Sim {
                     self.counts.bump("losses told");
                     let at = self.time_of(user);
                     let u = &mut self.users[user];
-                    // What a read-only server gave is no session that could expire.
-                    u.cut_off = u.session.credentials().map(|_| u.last_heard);
                     u.at_once = (at >= u.connected_at + 1_000_000).then_some(at);
                 }
                 Output::State(KeeperState::EXPIRED) => {
@@ -97,8 +95,7 @@ impl Sim {
     /// Whether a server has said that the session is over, or the user goes by the clock.
     pub(super) fn may_expire(&self, user: usize) -> bool {
         let u = &self.users[user];
-        let timeout = u.session.timeout().as_micros() as u64;
-        u.refused || (u.by_clock && u.cut_off.is_some_and(|since| since + timeout <= self.time_of(user)))
+        u.refused || (u.by_clock && u.lease.is_some_and(|lease| lease.ends() <= self.time_of(user)))
     }
 
     fn judge_failure(&mut self, user: usize, token: u64, failure: &Failure) {

@@ -36,6 +36,7 @@ impl Sim {
         self.trace(|_| format!("user {user} hears {note:?}"));
         match note {
             Note::Quiet => {}
+            Note::Pong => self.judge_pong(user, conn),
             Note::Rubbish => self.judge_rubbish(user, conn),
             Note::Closing => {
                 assert!(self.users[user].closing);
@@ -63,8 +64,9 @@ impl Sim {
                 }
                 if !read_only {
                     u.id = id;
+                    self.judge_grant(user, conn);
                 }
-                u.cut_off = None;
+                let u = &mut self.users[user];
                 if u.logs_in {
                     u.logging_in = Some((at, read_only));
                 } else {
@@ -82,6 +84,7 @@ impl Sim {
             Note::Event { kind, path, applied } => self.judge_event(user, kind, &path, applied),
             Note::Reply { token, done } => {
                 self.judge_reply(user, conn, token, &done);
+                self.judge_confirmed(user, conn, done.code);
                 self.note_room(user, conn);
             }
         }

@@ -19,6 +19,7 @@ mod failure;
 mod fault;
 mod greet;
 mod judge;
+mod lease;
 mod login;
 mod moves;
 mod net;

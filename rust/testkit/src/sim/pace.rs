@@ -46,13 +46,16 @@ impl Sim {
             assert!(at <= dead + SLACK || u.disturbed >= u.last_heard, "a dead server was not left");
             assert!(next <= dead, "a timer that is too late for a dead server");
         }
-        if let Some(since) = u.cut_off.filter(|_| u.by_clock) {
-            assert!(at <= since + timeout + SLACK || u.disturbed >= since, "not expired by the clock");
+        if let Some(lease) = u.lease.filter(|_| u.by_clock && !u.closing) {
+            let timely =
+                at <= lease.ends().max(lease.came) + SLACK || u.disturbed >= lease.confirmed || u.stopped;
+            assert!(timely, "not expired by the clock");
+            assert!(
+                u.stopped || next <= lease.ends(),
+                "a timer that is too late for the expiry by the clock"
+            );
         }
-        assert!(u.cut_off.is_none() || !u.connected);
-        let heard =
-            u.cut_off.or(u.connected.then_some(u.last_heard).filter(|_| u.session.credentials().is_some()));
-        let suspect = heard.is_some_and(|since| since + timeout <= at);
+        let suspect = u.lease.is_some_and(|lease| lease.ends() <= at);
         assert_eq!(u.session.is_suspect(Time::from_micros(at)), suspect, "suspicion");
         if u.conn.is_none() {
             assert!(next <= at + SECOND * 3 / 2, "a pause of more than a second and a half");

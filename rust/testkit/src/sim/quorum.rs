@@ -70,6 +70,7 @@ impl Sim {
                 self.trace(|_| format!("session {id:x} of user {owner} expires"));
                 assert!(!self.plan.calm || self.users[owner].over, "an undisturbed session expired");
                 self.counts.bump("sessions expired by the clock");
+                self.judge_expiry(id);
                 self.ensemble.end_session(id, self.millis(), None);
                 self.publish();
             }

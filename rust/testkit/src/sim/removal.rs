@@ -238,9 +238,11 @@ impl Sim {
 
     /// A request was handed to a connection.
     pub(super) fn note_handed(&mut self, user: usize, conn: usize, token: u64) {
+        let at = self.time_of(user);
         let c = &mut self.conns[conn];
         let nth = c.handed.len();
         c.handed.push(token);
+        c.handed_at.push(at);
         let asked = &mut self.users[user].asked[token as usize - 1];
         asked.stage = Stage::Handed(conn, nth);
         let removes = matches!(asked.full, Op::RemoveWatches { .. });

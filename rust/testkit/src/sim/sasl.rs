@@ -121,11 +121,10 @@ impl Sim {
         self.expect(user, &Output::State(state));
     }
 
-    /// The connection has gone. A session that a login was under way on is cut off from then on.
+    /// The connection has gone.
     pub(super) fn leave_login(&mut self, user: usize) {
         let u = &mut self.users[user];
         if u.logging_in.take().is_some() {
-            u.cut_off = (u.id != 0).then_some(u.last_heard);
             self.counts.bump("logins cut off");
         }
     }

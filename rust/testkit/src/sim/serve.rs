@@ -66,7 +66,7 @@ impl Sim {
                 Work::Hello(_) => return self.greet(conn, work),
                 Work::Ping => {
                     self.counts.bump("pings");
-                    self.simple_reply(conn, reserved::PING, Code::OK, Note::Quiet);
+                    self.simple_reply(conn, reserved::PING, Code::OK, Note::Pong);
                 }
                 Work::Auth { credentials } => {
                     let ok = credentials != "bad";

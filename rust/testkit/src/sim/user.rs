@@ -1,6 +1,7 @@
 //! A user with his session: what he asked for, and what he knows.
 
 use super::ensemble::Seen;
+use super::lease::Lease;
 use super::login::Auth;
 use super::op::Op;
 use super::Sim;
@@ -142,8 +143,7 @@ pub(super) struct User {
     /// Has a login by SASL; since when one is under way, and whether at a read-only server.
     pub(super) logs_in: bool,
     pub(super) logging_in: Option<(u64, bool)>,
-    /// When the lost connection last brought something.
-    pub(super) cut_off: Option<u64>,
+    pub(super) lease: Option<Lease>,
     pub(super) by_clock: bool,
     pub(super) last_heard: u64,
     pub(super) refused: bool,
@@ -212,7 +212,7 @@ impl Sim {
             connected_at: 0,
             logs_in,
             logging_in: None,
-            cut_off: None,
+            lease: None,
             by_clock,
             last_heard: 0,
             refused: false,
