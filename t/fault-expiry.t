@@ -257,6 +257,39 @@ CODE
     }
 };
 
+# What lies there was asked for long ago, and the end of the connection behind it says nothing of the session.
+subtest 'a program that stood still finds answers in its socket, and trusts in its session' => sub {
+    for my $by_clock ( 0, 1 ) {
+        my $path = "$base/answered-$by_clock";
+        my ( $pid, $output ) = child_program( $PROGRAM . <<'CODE', $proxy->hosts(0), 2_000, $path );
+$zk->reopen( expire_by_clock => 1 ) if $path =~ /1\z/;
+$zk->create( $path, ephemeral => 1, value => 'mine' );
+my $stood_still;
+local $SIG{USR1} = sub { $stood_still = 1 };
+print "begun\n";
+while ( !$stood_still ) {
+    $zk->exists( $path, cb => sub { } );
+    $zk->wait(0.01);
+}
+$zk->wait(0.01) while $zk->is_connected && !$zk->is_unrecoverable;
+print $zk->is_session_suspect || $zk->is_unrecoverable ? "in doubt\n" : "trusting\n";
+CODE
+        my $begun = deadline 60, sub { <$output> };
+        is $begun, "begun\n", "expire_by_clock $by_clock: it has its node";
+        $proxy->harm( hold_answers => 0 );
+        my ($sent) = $proxy->bytes(0);
+        wait_for { ( $proxy->bytes(0) )[0] > $sent } 60, 'a request whose answer is held';
+        kill STOP => $pid;
+        $proxy->harm( heal => 0 );
+        soon_ok { $setup->sync('/'); !$setup->exists($path) } 60, 'its session has expired';
+        $proxy->harm( hang_up => 0, 0 );    # nobody tells it so
+        kill $_ => $pid for qw(USR1 CONT);
+        is deadline( 60, sub { <$output> } ), "in doubt\n", 'it does not';
+        waitpid $pid, 0;
+        $proxy->harm( heal => 0 );
+    }
+};
+
 subtest 'two that hold one session at two servers do not spin' => sub {
     my ( $one, $states ) = session( 'shared', hosts => $server->hosts(0) );
     my $other = ZooKeeper->new( @args, hosts => $server->hosts(1), client_id => $one->client_id );

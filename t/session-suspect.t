@@ -48,6 +48,25 @@ subtest 'a session that is cut off is suspect after its timeout, and not over' =
     ok !$zk->is_session_suspect, 'which nobody suspects';
 };
 
+# The server begins to count when it gets a request, and not when the client gets the answer.
+subtest 'answers that are long under way do not hide that the session has expired' => sub {
+    my $proxy = FaultProxy->new( $server->hosts );
+    my $zk    = ZooKeeper->new( hosts => $proxy->hosts, timeout => 4_500, dispatcher => 'Pipe' );
+    my $path  = "$base/delayed";
+    $zk->create( $path, ephemeral => 1 );
+    $proxy->harm( delay_answers => 0, 2.5 );
+    my $answers = 0;
+    wait_for {
+        $zk->exists( $path, cb => sub { $answers++ } );
+        $zk->wait(0.1);
+        $answers >= 5 || !$zk->is_connected
+    }
+    60, 'answers that are late';
+    $proxy->harm( hold_requests => 0 );
+    wait_for { $setup->sync('/'); !$setup->exists($path) } 60, 'the expiry';
+    ok $zk->is_session_suspect || $zk->is_unrecoverable, 'whoever has it does not trust in it any more';
+};
+
 subtest 'a session that finds back in time lives on' => sub {
     my $proxy = FaultProxy->new( $server->hosts );
     my $zk    = ZooKeeper->new( hosts => $proxy->hosts, timeout => 20_000, dispatcher => 'Pipe' );

@@ -1,6 +1,7 @@
 //! What a user may know of how long his session lives: from the sending of the youngest message that a server has
 //! answered on, for the timeout. And what the ensemble knows.
 
+use super::op::Op;
 use super::Sim;
 use zk_proto::time::Time;
 use zk_proto::Code;
@@ -52,8 +53,10 @@ impl Sim {
     pub(super) fn judge_confirmed(&mut self, user: usize, conn: usize, code: Code) {
         let c = &self.conns[conn];
         let sent = c.handed_at[c.replied];
-        let says_nothing = [Code::SESSION_EXPIRED, Code::SESSION_MOVED, Code::UNIMPLEMENTED];
-        if !says_nothing.contains(&code) {
+        // A server that does not know addWatch is left at once.
+        let op = &self.users[user].asked[c.handed[c.replied] as usize - 1].op;
+        let leaves = code == Code::UNIMPLEMENTED && matches!(op, Op::AddWatch { .. });
+        if !leaves && !matches!(code, Code::SESSION_EXPIRED | Code::SESSION_MOVED) {
             self.confirm(user, conn, sent);
         }
     }
