@@ -10,7 +10,7 @@ use List::Util      qw(shuffle);
 use TestZK          qw(wait_for);
 use Time::HiRes     qw(time);
 use ZooKeeper;
-use parent 'Chaos::Requests';
+use parent qw(LongRun Chaos::Requests);
 
 # Two sessions with a thousand requests under way, in all forms, while one fault after the other comes over their
 # servers; and an account of every request. The work is done in rounds: faults come, all is healed, every request has
@@ -57,28 +57,18 @@ sub new {
 }
 
 # Whose loop it is.
-sub loop     { return $_[0]{loop} }
-sub seed     { return $_[0]{seed} }
-sub version  { return $_[0]{server}->version }
-sub problems { return @{ $_[0]{problems} } }
+sub loop { return $_[0]{loop} }
 
-# How many there were of what.
-sub report {
+sub _account {
     my ($self) = @_;
-    my $list = sub {
-        my ($hash) = @_;
-        return join ', ', map { "$_ $hash->{$_}" } sort keys %$hash;
-    };
     my %size = map { $_ => sprintf '%.1f MB', ( $self->{$_} // 0 ) / 2**20 } qw(settled_size size);
-    return
-        "seed: $self->{seed}\n"
-      . $list->( $self->{count} ) . "\n"
-      . 'faults: '
-      . $list->( $self->{faulted} ) . "\n"
-      . 'answers: '
-      . $list->( $self->{codes} ) . "\n"
-      . "memory: $size{settled_size} after the first rounds, $size{size} at the end\n"
-      . join '', map { "PROBLEM: $_\n" } $self->problems;
+    return (
+        "seed: $self->{seed}\n",
+        $self->_counts( $self->{count} ) . "\n",
+        'faults: ' . $self->_counts( $self->{faulted} ) . "\n",
+        'answers: ' . $self->_counts( $self->{codes} ) . "\n",
+        "memory: $size{settled_size} after the first rounds, $size{size} at the end\n"
+    );
 }
 
 # Rounds, for so many seconds, but at least one.
@@ -302,14 +292,6 @@ sub _end {
     $self->_problem("$left items are left in the channel") if $left;
     my @watchers = $self->{dispatcher}->get_watchers;
     $self->_problem( @watchers . ' watchers are left at the end' ) if @watchers;
-    return;
-}
-
-sub _problem {
-    my ( $self, $what ) = @_;
-    chomp $what;
-    $self->{say}->("PROBLEM: $what");
-    push @{ $self->{problems} }, $what if @{ $self->{problems} } < 20;
     return;
 }
 

@@ -19,6 +19,7 @@ use TestZK      qw(test_server wait_for);
 use Time::HiRes qw(sleep time);
 use ZooKeeper;
 use ZooKeeper::Constants;
+use parent 'LongRun';
 
 # Clients write and read, faults come over them and their servers, and what they were told is compared with what is
 # there.
@@ -89,23 +90,17 @@ sub _set_up {
     return;
 }
 
-sub seed     { return $_[0]{seed} }
-sub version  { return $_[0]{server}->version }
-sub judged   { return $_[0]{rounds} - $_[0]{unjudged} }
-sub faults   { return @{ $_[0]{faults} } }
-sub problems { return @{ $_[0]{problems} } }
+sub judged { return $_[0]{rounds} - $_[0]{unjudged} }
+sub faults { return @{ $_[0]{faults} } }
 
-sub report {
+sub _account {
     my ($self) = @_;
-    my $list = sub {
-        my ($hash) = @_;
-        return join ', ', map { "$_ $hash->{$_}" } sort keys %$hash;
-    };
-    return join '',
-      "seed: $self->{seed}, rounds: $self->{rounds}, of them $self->{unjudged} that servers spoiled\n",
-      $list->( $self->{count} ) . "\n",
-      'faults: ' . $list->( $self->{faulted} ) . "\n", ( map { "servers: $_\n" } @{ $self->{theirs} } ),
-      map { "PROBLEM: $_\n" } $self->problems;
+    return (
+        "seed: $self->{seed}, rounds: $self->{rounds}, of them $self->{unjudged} that servers spoiled\n",
+        $self->_counts( $self->{count} ) . "\n",
+        'faults: ' . $self->_counts( $self->{faulted} ) . "\n",
+        map { "servers: $_\n" } @{ $self->{theirs} }
+    );
 }
 
 # Rounds, for so many seconds, but at least one.
@@ -375,13 +370,6 @@ sub _differences {
     return @some
       ? @some . " things are not the same on all servers, such as $some[0], of server $where{$some[0]}"
       : ();
-}
-
-sub _problem {
-    my ( $self, $what ) = @_;
-    $self->{say}->("PROBLEM: $what");
-    push @{ $self->{problems} }, $what if @{ $self->{problems} } < 20;
-    return;
 }
 
 sub DESTROY {
