@@ -10,7 +10,7 @@ use Files qw(all_files slurp);
 # Modules that only this distribution's own modules use.
 my %internal =
   map { ( "lib/ZooKeeper/$_.pm" => 1 ) }
-  qw(Arguments Commands Guard Log Methods Operations Settings Settings/TLS Steps Steps/Delete Tracer XS);
+  qw(Arguments Commands Guard Log Methods Modules Operations Settings Settings/TLS Steps Steps/Delete Tracer XS);
 
 # Page => a hash of the headings on it, and [ file, link ] for each link to another page.
 my ( %headings, @links );
