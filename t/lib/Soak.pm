@@ -115,6 +115,7 @@ sub run {
             $self->{say}->( $self->_line );
         } until time >= $end || $self->problems > $ENOUGH;
         $self->_judge;
+        $self->_judge_failures;
         1;
     } or $self->_problem($@);
     eval { $self->_end; 1 } or $self->_problem($@);
@@ -450,6 +451,15 @@ sub _judge {
     return;
 }
 
+# A server that trips over itself calls that a marshalling error, and what it was is in its log.
+sub _judge_failures {
+    my ($self) = @_;
+    my $told   = $self->{codes}{ +ZMARSHALLINGERROR } || return;
+    my $logged = $self->{servers}->asked('failures')->[1];
+    $self->_problem("$told marshalling errors, and $logged in the servers' logs") if $told > $logged;
+    return;
+}
+
 # All handles go, and with them their descriptors and sessions.
 sub _end {
     my ($self) = @_;
@@ -479,10 +489,10 @@ sub _line {
       @{$now}{qw(scalars fds eventfds threads)}, @{ $self->{count} }{qw(requests guests children)};
 }
 
-# What dies in callbacks is a warning of some loops.
+# What dies in callbacks is a warning of some loops, be it that a signal's handler has come into it.
 sub _warned {
     my ( $self, $warning ) = @_;
-    return if $warning =~ /as it should|HASH\(0x|can't log: interrupted/;
+    return if $warning =~ /as it should|HASH\(0x|can't log: interrupted|\Ainterrupted\n\z/;
     $self->_problem("warning: $warning");
     return;
 }

@@ -247,7 +247,7 @@ impl Handle {
     pub fn add_auth(&self, scheme: &[u8], credentials: &[u8], watcher: Option<u64>) -> Result<(), Failure> {
         let now = clock::now();
         let mut core = self.lock();
-        core.session.add_auth(now, scheme, credentials, watcher)?;
+        core.session.add_auth(scheme, credentials, watcher)?;
         core.settle(now);
         Ok(())
     }

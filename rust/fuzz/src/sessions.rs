@@ -20,7 +20,11 @@ use zk_proto::Code;
 pub fn run(data: &[u8]) {
     let ((), used) = meter::peak(|| play(Input(data)));
     // A step of the script takes a byte at least and leaves a request, a watch or an answer at most.
-    assert!(used <= (512 << 10) + (1 << 20) + 1024 * data.len(), "{used} bytes for a script of {}", data.len());
+    assert!(
+        used <= (512 << 10) + (1 << 20) + 1024 * data.len(),
+        "{used} bytes for a script of {}",
+        data.len()
+    );
 }
 
 fn play(mut input: Input<'_>) {

@@ -30,7 +30,7 @@ fn completed(pair: &mut Pair) -> Vec<Output> {
 fn the_servers_word_answers_it_behind_the_watcher_and_in_order() {
     let mut pair = Pair::connected();
     pair.session.authenticate(pair.now, b"digest", b"a:1", Some(5), 1, None).unwrap();
-    pair.session.add_auth(pair.now, b"digest", b"b:2", Some(6)).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", Some(6)).unwrap();
     authenticate(&mut pair, 2);
     assert_eq!(pair.sent().len(), 3);
     pair.reply(-4, 0, Code::OK, b"");
@@ -119,7 +119,7 @@ fn a_connection_stops_the_time_for_it_and_leaves_the_deadline() {
     assert!(completed(&mut pair).is_empty());
     pair.advance(MS(1));
     assert_eq!(completed(&mut pair), [answered(1, Code::OPERATION_TIMEOUT)]);
-    pair.session.add_auth(pair.now, b"digest", b"b:2", Some(9)).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", Some(9)).unwrap();
     pair.reply(-4, 0, Code::OK, b"");
     assert!(pair.outputs().is_empty(), "the late answer is nobody's, and not the next one's");
     pair.reply(-4, 0, Code::OK, b"");

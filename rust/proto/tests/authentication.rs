@@ -10,8 +10,8 @@ const GET: Request<'_> = Request::GetData { path: b"/n", watch: false };
 #[test]
 fn the_order_of_the_answers_tells_them_apart() {
     let mut pair = Pair::connected();
-    pair.session.add_auth(pair.now, b"digest", b"a:1", Some(1)).unwrap();
-    pair.session.add_auth(pair.now, b"digest", b"b:2", Some(2)).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", Some(1)).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", Some(2)).unwrap();
     let sent = pair.sent();
     assert!(sent.iter().all(|f| (f.xid, f.opcode) == (-4, opcode::AUTH)));
     pair.reply(-4, 0, Code::OK, b"");
@@ -23,8 +23,8 @@ fn the_order_of_the_answers_tells_them_apart() {
 #[test]
 fn a_refused_one_ends_the_session() {
     let mut pair = Pair::connected();
-    pair.session.add_auth(pair.now, b"digest", b"a:1", Some(1)).unwrap();
-    pair.session.add_auth(pair.now, b"nonsense", b"", Some(2)).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", Some(1)).unwrap();
+    pair.session.add_auth(b"nonsense", b"", Some(2)).unwrap();
     let token = pair.submit(&GET, None);
     pair.reply(-4, 0, Code::OK, b"");
     pair.reply(-4, 0, Code::AUTH_FAILED, b"");
@@ -36,13 +36,13 @@ fn a_refused_one_ends_the_session() {
     assert_eq!(outputs[3..], [Output::State(KeeperState::AUTH_FAILED)]);
     let refused = pair.session.submit(pair.now, &GET, 9, None, None).unwrap_err();
     assert_eq!(refused.code, Code::AUTH_FAILED);
-    assert!(pair.session.add_auth(pair.now, b"digest", b"a:1", None).is_err());
+    assert!(pair.session.add_auth(b"digest", b"a:1", None).is_err());
 }
 
 #[test]
 fn added_before_the_connection_it_is_sent_with_it_and_told_once() {
     let mut pair = Pair::new(config("a"));
-    pair.session.add_auth(pair.now, b"digest", b"a:\0b", Some(1)).unwrap();
+    pair.session.add_auth(b"digest", b"a:\0b", Some(1)).unwrap();
     pair.connect();
     assert!(pair.sent()[0].body.ends_with(b"a:\0b"));
     // The answer is lost with the connection; the next one brings it.
@@ -64,8 +64,8 @@ fn added_before_the_connection_it_is_sent_with_it_and_told_once() {
 fn what_is_added_again_and_again_is_replayed_once() {
     let mut pair = Pair::connected();
     for watcher in 1..=100 {
-        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(watcher)).unwrap();
-        pair.session.add_auth(pair.now, b"digest", b"b:2", None).unwrap();
+        pair.session.add_auth(b"digest", b"a:1", Some(watcher)).unwrap();
+        pair.session.add_auth(b"digest", b"b:2", None).unwrap();
         assert_eq!(pair.sent().len(), 2, "each is sent");
         pair.reply(-4, 0, Code::OK, b"");
         assert_eq!(pair.outputs(), [Output::Auth { watcher, code: Code::OK }]);
@@ -84,7 +84,7 @@ fn what_is_added_again_and_again_is_replayed_once() {
 fn what_was_added_many_times_at_once_is_answered_each_time_and_then_replayed_once() {
     let mut pair = Pair::connected();
     for watcher in 1..=50 {
-        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(watcher)).unwrap();
+        pair.session.add_auth(b"digest", b"a:1", Some(watcher)).unwrap();
     }
     pair.cut();
     pair.connect();
@@ -109,7 +109,7 @@ fn an_answer_that_nobody_asked_for_drops_the_connection() {
 #[test]
 fn neither_credentials_nor_the_password_appear_in_debug_output() {
     let mut pair = Pair::connected();
-    pair.session.add_auth(pair.now, b"digest", b"user:sesame", None).unwrap();
+    pair.session.add_auth(b"digest", b"user:sesame", None).unwrap();
     pair.sent();
     let shown = format!("{:?}", pair.session);
     assert!(!shown.contains("sesame") && !shown.contains(&format!("{:?}", b"user:sesame")));

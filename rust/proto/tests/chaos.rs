@@ -76,7 +76,7 @@ impl Play {
         match self.rng.u8(..40) {
             0..=7 => self.ask(),
             8 => {
-                let _ = self.pair.session.add_auth(now, b"digest", b"a:b", Some(9));
+                let _ = self.pair.session.add_auth(b"digest", b"a:b", Some(9));
             }
             9 => {
                 self.token += 1;

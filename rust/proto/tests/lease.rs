@@ -124,7 +124,7 @@ fn what_servers_do_not_renew_sessions_for_confirms_nothing() {
     let mut pair = Pair::connected();
     let start = pair.now;
     pair.advance(MS(500));
-    pair.session.add_auth(pair.now, b"digest", b"u:p", None).unwrap();
+    pair.session.add_auth(b"digest", b"u:p", None).unwrap();
     pair.reply(-4, 0, Code::OK, b"");
     suspect_from(&pair, MS(0), start);
     for (xid, code) in [(1, Code::SESSION_MOVED), (2, Code::SESSION_EXPIRED)] {

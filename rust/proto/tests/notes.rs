@@ -38,7 +38,7 @@ fn nobody_is_told_who_does_not_ask() {
 fn a_session_that_fares_well_has_a_life_and_no_errors() {
     let live = |level| {
         let mut pair = noted(level);
-        pair.session.add_auth(pair.now, b"digest", CREDENTIALS, None).unwrap();
+        pair.session.add_auth(b"digest", CREDENTIALS, None).unwrap();
         pair.connect();
         pair.reply(-4, 0, Code::OK, b"");
         pair.submit(&GET, Some(1));
@@ -155,7 +155,7 @@ fn why_a_session_ended() {
 
     let mut pair = noted(Level::Error);
     pair.connect();
-    pair.session.add_auth(pair.now, b"digest", CREDENTIALS, None).unwrap();
+    pair.session.add_auth(b"digest", CREDENTIALS, None).unwrap();
     pair.reply(-4, 0, Code::AUTH_FAILED, b"");
     let said = "error: authentication of scheme 'digest' was refused by a:2181: authentication failed (-115)";
     assert_eq!(drain(&mut pair.session), [said]);
@@ -250,7 +250,7 @@ fn neither_credentials_nor_the_password_of_the_session_are_in_any_note() {
     };
     let mut granted = Vec::new();
     response.encode(&mut granted);
-    pair.session.add_auth(pair.now, b"digest", CREDENTIALS, Some(1)).unwrap();
+    pair.session.add_auth(b"digest", CREDENTIALS, Some(1)).unwrap();
     for _ in 0..2 {
         pair.accept();
         pair.feed(&granted);

@@ -57,7 +57,7 @@ fn a_write_that_went_out_with_the_close_was_reported_as_surely_not_done() {
 #[test]
 fn refused_authentication_was_told_behind_the_end_of_a_closed_session() {
     let mut pair = Pair::connected();
-    pair.session.add_auth(pair.now, b"digest", b"a:1", Some(1)).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", Some(1)).unwrap();
     pair.session.close(pair.now);
     pair.reply(-4, 0, Code::AUTH_FAILED, b"");
     let told = [Output::Auth { watcher: 1, code: Code::AUTH_FAILED }, Output::Closed];

@@ -91,14 +91,14 @@ fn refused(pair: &mut Pair, waiting: &[u64], why: &str) {
 fn nothing_overtakes_the_login_and_then_comes_auth_and_then_requests() {
     let mut pair = Pair::new(with_login("a"));
     pair.submit(&GET, None);
-    pair.session.add_auth(pair.now, b"digest", b"a:1", None).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", None).unwrap();
     pair.submit(&SET, None);
     pair.connect();
     assert_eq!(pair.session.state(), KeeperState::ASSOCIATING);
     assert!(!pair.session.is_connected());
     let (xid, first) = step(&mut pair);
     assert_eq!((xid, &first[..]), (1, &b""[..]), "an ordinary xid");
-    pair.session.add_auth(pair.now, b"digest", b"b:2", None).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", None).unwrap();
     pair.submit(&GET, None);
     assert!(pair.sent().is_empty());
     pair.reply(xid, 0, Code::OK, &token(&sasl::challenge(NONCE)));
@@ -120,7 +120,7 @@ fn nothing_overtakes_the_login_and_then_comes_auth_and_then_requests() {
 #[test]
 fn every_connection_begins_with_it_and_watches_follow_behind_auth() {
     let mut pair = Pair::new(with_login("a,b"));
-    pair.session.add_auth(pair.now, b"digest", b"a:1", None).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", None).unwrap();
     pair.connect();
     log_in(&mut pair);
     pair.reply(-4, 0, Code::OK, b"");

@@ -49,7 +49,7 @@ fn an_authentication_has_the_number_of_all() {
     let mut pair = Pair::new(config("a"));
     pair.connect();
     pair.outputs();
-    pair.session.add_auth(pair.now, b"digest", b"a:b", None).unwrap();
+    pair.session.add_auth(b"digest", b"a:b", None).unwrap();
     let frames = pair.session.transmit().to_vec();
     let sent = Sent::authentication(b"digest", b"a:b");
     assert_eq!(frames[..4], (sent.bytes as u32).to_be_bytes());

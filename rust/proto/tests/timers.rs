@@ -61,6 +61,15 @@ fn pings_keep_time_over_events_over_late_answers_and_over_requests_that_are_give
     assert_eq!(pings_of_half_a_minute(|_, _| ()), every_second);
     let event = event_frame(EventType::CHANGED, b"/x");
     assert_eq!(pings_of_half_a_minute(|pair, _| pair.feed(&event)), every_second);
+    // Servers don't renew a session because of it.
+    let authenticates = |pair: &mut Pair, tenth| {
+        if tenth % 3 == 0 {
+            pair.session.add_auth(b"digest", b"a:1", None).unwrap();
+            pair.sent();
+            pair.reply(-4, 0, Code::OK, b"");
+        }
+    };
+    assert_eq!(pings_of_half_a_minute(authenticates), every_second);
     // Asked at the moment of the ping, and answered at any moment, or never.
     for answered in [1, 5, 9, 11] {
         let asked = pings_of_half_a_minute(|pair, tenth| {

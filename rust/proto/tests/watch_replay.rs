@@ -91,8 +91,8 @@ fn an_event_without_a_watcher_is_tolerated() {
 #[test]
 fn authentication_goes_before_watches_and_both_before_requests() {
     let mut pair = with_data_watch();
-    pair.session.add_auth(pair.now, b"digest", b"a:1", None).unwrap();
-    pair.session.add_auth(pair.now, b"digest", b"b:2", None).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", None).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", None).unwrap();
     pair.sent();
     pair.cut();
     pair.submit(&get(b"/m"), None);

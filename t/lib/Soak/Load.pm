@@ -51,7 +51,7 @@ my $DIES = 0.02;
 # What may become of a request when servers come and go, and others change the same nodes.
 my %ALLOWED = map { $_ => 1 } ZOK, ZCONNECTIONLOSS, ZSESSIONEXPIRED, ZSESSIONMOVED, ZNONODE, ZNODEEXISTS,
   ZNOTEMPTY,
-  ZBADVERSION, ZNOWATCHER, ZOPERATIONTIMEOUT, ZCLOSING, ZTHROTTLEDOP,
+  ZBADVERSION, ZNOWATCHER, ZMARSHALLINGERROR, ZOPERATIONTIMEOUT, ZCLOSING, ZTHROTTLEDOP,
   ZINVALIDSTATE;    # of what is made of several steps when the handle was closed between two of them
 
 # What no server would take, and what is of a wrong type: commands and arguments; the rest of the path comes with them.

@@ -26,6 +26,10 @@ my %DO = (
     lose     => sub { $_[0]->lose_connection( _session( @_[ 1, 2 ] ) ); return },
     expire   => sub { $_[0]->expire_session( _session( @_[ 1, 2 ] ) );  return },
     sessions => \&_sessions,
+    failures => sub {
+        my ($servers) = @_;
+        return scalar grep { /Failed to process/ } map { split /\n/, $servers->log( $_, 1e9 ) } 0 .. 2;
+    },
 );
 
 sub new {

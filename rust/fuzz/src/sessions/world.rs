@@ -141,7 +141,7 @@ impl World {
     }
 
     pub(super) fn add_auth(&mut self, credentials: &[u8], watcher: Option<u64>) {
-        if self.session.add_auth(self.now, b"digest", credentials, watcher).is_ok() {
+        if self.session.add_auth(b"digest", credentials, watcher).is_ok() {
             self.auths.insert(credentials.to_vec());
             self.remember(watcher);
         }

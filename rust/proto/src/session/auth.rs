@@ -129,12 +129,11 @@ impl Session {
     /// The session is over, or the packet is longer than `jute_maxbuffer`.
     pub fn add_auth(
         &mut self,
-        now: Time,
         scheme: &[u8],
         credentials: &[u8],
         watcher: Option<u64>,
     ) -> Result<(), Failure> {
-        self.add(now, scheme, credentials, watcher, None)
+        self.add(scheme, credentials, watcher, None)
     }
 
     /// [`add_auth`](Self::add_auth) as a request: the outcome is also its answer, which comes as
@@ -154,12 +153,11 @@ impl Session {
     ) -> Result<(), Failure> {
         let deadline = self.deadline(now, within);
         let asked = Asked { token, connect_by: now + self.timeout, deadline };
-        self.add(now, scheme, credentials, watcher, Some(asked))
+        self.add(scheme, credentials, watcher, Some(asked))
     }
 
     fn add(
         &mut self,
-        now: Time,
         scheme: &[u8],
         credentials: &[u8],
         watcher: Option<u64>,
@@ -171,16 +169,16 @@ impl Session {
         let (scheme, credentials) = (scheme.to_vec(), credentials.to_vec());
         let index = self.auth.place(Entry { scheme, credentials, watcher, asked, is_sent: false });
         if self.is_connected() {
-            self.send_auth(now, index);
+            self.send_auth(index);
         }
         Ok(())
     }
 
     /// On a fresh connection: all of it, in the order in which it was added.
-    pub(super) fn replay_auth(&mut self, now: Time) {
+    pub(super) fn replay_auth(&mut self) {
         self.auth.drop_repetitions();
         for index in 0..self.auth.entries.len() {
-            self.send_auth(now, index);
+            self.send_auth(index);
         }
     }
 
@@ -242,14 +240,13 @@ impl Session {
         }
     }
 
-    fn send_auth(&mut self, now: Time, index: usize) {
+    fn send_auth(&mut self, index: usize) {
         let Some(entry) = self.auth.entries.get_mut(index) else { return };
         entry.is_sent = true;
         AuthPacket { scheme: &entry.scheme, credentials: &entry.credentials }.encode(&mut self.out);
         self.notes.leave(Level::Info, || Note::AuthSent(lossy(&entry.scheme)));
         self.auth.unanswered.push_back(index);
         self.counted.sent += 1;
-        self.last_write = now;
     }
 }
 

@@ -185,7 +185,7 @@ impl Session {
             self.search_from(now);
         }
         // Authentication first: without it the server would not report events on protected nodes.
-        self.replay_auth(now);
+        self.replay_auth();
         self.note_replay();
         self.replay_watches(now);
         self.arm_owed();

@@ -224,6 +224,8 @@ pub struct Session {
     /// Bytes of this connection's stream that were transmitted.
     transmitted: u64,
     last_read: Time,
+    /// When something was written last that renews the session. Authentications don't: servers look at those before
+    /// they look for the session (`ZooKeeperServer.processPacket`).
     last_write: Time,
 
     /// Why there is no connection.

@@ -60,16 +60,15 @@ impl Session {
         self.sasl.count += 1;
         self.notes.leave(Level::Info, || Note::SaslSent);
         // DIGEST-MD5 begins with the server. Its code wants a token all the same: an empty one, not null.
-        self.send_sasl(now, b"", None);
+        self.send_sasl(b"", None);
         true
     }
 
-    fn send_sasl(&mut self, now: Time, token: &[u8], proof: Option<Proof>) {
+    fn send_sasl(&mut self, token: &[u8], proof: Option<Proof>) {
         let xid = self.xids.next();
         SaslToken(token).encode(xid, &mut self.out);
         self.sasl.exchange = Some(Exchange { xid, proof });
         self.counted.sent += 1;
-        self.last_write = now;
     }
 
     /// The server's next step.
@@ -86,7 +85,7 @@ impl Session {
         // A refusal's body holds a null token, and need not be there.
         let token = if header.code == Code::OK { decode_token(body)? } else { None };
         match self.judge_sasl(header.code, token.as_deref(), proof.as_ref()) {
-            Ok(Some((token, proof))) => self.send_sasl(now, &token, Some(proof)),
+            Ok(Some((token, proof))) => self.send_sasl(&token, Some(proof)),
             Ok(None) => {
                 self.notes.leave(Level::Info, || Note::SaslAccepted);
                 if let Phase::Authenticating { read_only, .. } = self.phase {

@@ -9,7 +9,7 @@ use zk_testkit::{config, Pair};
 fn any_code_but_ok_ends_the_session() {
     for code in [-115, -124, -112, -999, -1, 1, i32::MIN] {
         let mut pair = Pair::connected();
-        pair.session.add_auth(pair.now, b"digest", b"a:1", Some(1)).unwrap();
+        pair.session.add_auth(b"digest", b"a:1", Some(1)).unwrap();
         let under_way = pair.submit(&SET, None);
         pair.sent();
         pair.reply(-4, 0, Code(code), b"");
@@ -26,7 +26,7 @@ fn any_code_but_ok_ends_the_session() {
 fn each_packet_is_answered_once_and_a_body_does_no_harm() {
     let mut pair = Pair::connected();
     for (watcher, credentials) in [(1, b"a:1"), (2, b"b:2")] {
-        pair.session.add_auth(pair.now, b"digest", credentials, Some(watcher)).unwrap();
+        pair.session.add_auth(b"digest", credentials, Some(watcher)).unwrap();
         pair.reply(-4, 0, Code::OK, b"with a body");
         assert_eq!(pair.outputs(), [Output::Auth { watcher, code: Code::OK }]);
     }
@@ -43,8 +43,8 @@ fn each_packet_is_answered_once_and_a_body_does_no_harm() {
 #[test]
 fn the_second_answer_belongs_to_the_second_packet() {
     let mut pair = Pair::connected();
-    pair.session.add_auth(pair.now, b"digest", b"a:1", None).unwrap();
-    pair.session.add_auth(pair.now, b"digest", b"b:2", Some(2)).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", None).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", Some(2)).unwrap();
     pair.reply(-4, 0, Code::OK, b"");
     assert!(pair.outputs().is_empty(), "nobody asked to hear of the first");
     pair.cut();
@@ -60,11 +60,11 @@ fn requests_do_not_overtake_authentication() {
     let order = |pair: &mut Pair| pair.sent().iter().map(|frame| frame.opcode).collect::<Vec<_>>();
     let mut pair = Pair::new(config("a"));
     pair.submit(&GET, None);
-    pair.session.add_auth(pair.now, b"digest", b"a:1", None).unwrap();
+    pair.session.add_auth(b"digest", b"a:1", None).unwrap();
     pair.submit(&SET, None);
     pair.connect();
     assert_eq!(order(&mut pair), [opcode::AUTH, opcode::GET_DATA, opcode::SET_DATA]);
-    pair.session.add_auth(pair.now, b"digest", b"b:2", None).unwrap();
+    pair.session.add_auth(b"digest", b"b:2", None).unwrap();
     pair.submit(&GET, None);
     assert_eq!(order(&mut pair), [opcode::AUTH, opcode::GET_DATA]);
     pair.cut();

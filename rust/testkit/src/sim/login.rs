@@ -54,7 +54,7 @@ impl Sim {
         let limits = Limits { at, connect_by: at + timeout, deadline };
         let result = match waits {
             true => u.session.authenticate(now, b"sim", bytes, watcher, TOKENS + index as u64, within),
-            false => u.session.add_auth(now, b"sim", bytes, watcher),
+            false => u.session.add_auth(b"sim", bytes, watcher),
         };
         assert_eq!(result, Ok(()));
         if let Some(conn) = u.conn.filter(|_| u.session.is_connected()) {

@@ -32,7 +32,10 @@ impl Sim {
             } else {
                 assert!(self.conns[conn].greeted, "a frame before the answer to the connect request");
                 let header = RequestHeader::decode(&mut frame).expect("a request header");
-                self.touch(conn);
+                // What authenticates does not renew the session.
+                if !matches!(header.opcode, opcode::AUTH | opcode::SASL) {
+                    self.touch(conn);
+                }
                 match (header.xid, header.opcode) {
                     (reserved::PING, opcode::PING) => Work::Ping,
                     (reserved::AUTH, opcode::AUTH) => {
