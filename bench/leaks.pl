@@ -26,14 +26,17 @@ use ZooKeeper::Test::Server;
 
 # What a call may leave behind: less than rounds to one byte. No allocation is that small. And what all calls together
 # may: a table that has just grown, or a block of a queue that is not full yet.
-my ( $LIMIT, $ONCE ) = ( 0.5, 8_000 );
+my ( $LIMIT, $ONCE ) = ( 0.5, 4_000 );
 
 # The calls are made in so many parts, and the one in the middle counts: a leak is in all of them, a table that grows or
 # a page that is touched for the first time is in one.
-my $PARTS = 5;
+my $PARTS = 3;
 
 # Whoever seems to leak is measured again so often.
 my $AGAIN = 2;
+
+# Where files are in memory, and how many bytes the server may write for a call of each kind: far more than it does.
+my ( $MEMORY, $WRITTEN ) = ( '/dev/shm', 100_000 );
 
 my ( $calls, $only ) = ( 100_000, '' );
 my $usage = "usage: leaks.pl [--calls N] [--only REGEX]\n";
@@ -46,12 +49,15 @@ GetOptions(
   && $calls >= 100
   or die $usage;
 
-# Fewer writes to the disk make writing many times as fast.
-my $server = ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
-my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
-my $base   = '/leaks';
-my $acl    = ZOO_OPEN_ACL_UNSAFE;
-my $cb     = sub { };
+# Fewer writes to the disk make writing many times as fast, and none where there is room for them in memory.
+my $server = do {
+    local $ENV{TMPDIR} = $MEMORY if !defined $ENV{TMPDIR} && free($MEMORY) > $calls * $WRITTEN;
+    ZooKeeper::Test::Server->new( java_opts => ['-Dzookeeper.forceSync=no'] );
+};
+my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+my $base = '/leaks';
+my $acl  = ZOO_OPEN_ACL_UNSAFE;
+my $cb   = sub { };
 my @kept;
 $zk->create( $base, value => 'v' x 100 );
 $zk->create("$base/child-$_") for 1 .. 10;
@@ -255,6 +261,14 @@ sub left_open {
     my $deadline = time + 5;
     sleep 0.01 while descriptors() > $files && time < $deadline;
     return descriptors() - $files;
+}
+
+# Bytes that files may have there, 0 if there is no such place.
+sub free {
+    my ($place) = @_;
+    return 0 if !-w $place;
+    my ($kilobytes) = map { /\s([0-9]+)\s+[0-9]+%/ ? $1 : () } `df -Pk $place 2>&1`;
+    return 1_024 * ( $kilobytes // 0 );
 }
 
 sub descriptors {

@@ -3,15 +3,17 @@
 use strict;
 use warnings;
 use Test::More;
+use lib 't/lib';
 
+use TestZK qw(at_length);
 use ZooKeeper::Test::Server;
 
 my $reason = ZooKeeper::Test::Server->unavailable;
 plan skip_all => $reason if defined $reason && !$ENV{ZOOKEEPER_TEST_REQUIRE};
 
-# No allocation that each call leaves is that small.
-my $calls = 5_000;
-my $limit = 0.5 + 8_000 / $calls;
+# No allocation that each call leaves is that small, nor are those that every tenth leaves.
+my $calls = at_length( 20_000, 2_500 );
+my $limit = 0.5 + 4_000 / $calls;
 open my $program, '-|', "$^X bench/leaks.pl --calls $calls 2>&1" or die "bench/leaks.pl: $!\n";
 my @lines = <$program>;
 my $ended = close $program;
