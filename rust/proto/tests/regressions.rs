@@ -172,18 +172,21 @@ fn a_child_watch_relied_on_a_plain_persistent_one_whose_place_a_forgotten_recurs
 
 #[test]
 fn a_persistent_watch_asked_for_before_others_were_armed_again_was_displaced_by_them() {
-    let mut pair = Pair::connected();
-    pair.submit(&add_watch(AddWatchMode::PersistentRecursive), Some(1));
-    pair.reply(1, 1, Code::OK, b"\0\0\0\0");
-    pair.submit(&WATCHED, Some(2));
-    pair.reply(2, 1, Code::OK, &STAT);
-    pair.submit(&Request::RemoveWatches { path: b"/n", kind: WatcherType::Any, local: false }, Some(1));
-    pair.submit(&add_watch(AddWatchMode::PersistentRecursive), Some(3));
-    pair.sent();
-    pair.reply(3, 1, Code::OK, b"");
-    assert_eq!(armed(&mut pair), [[0]], "which stands behind the other request");
-    pair.reply(4, 1, Code::OK, b"\0\0\0\0");
-    assert_eq!(armed(&mut pair), [[0, 4]]);
+    for (code, kinds) in [(Code::OK, vec![0, 4]), (Code::NO_AUTH, vec![0])] {
+        let mut pair = Pair::connected();
+        pair.submit(&add_watch(AddWatchMode::PersistentRecursive), Some(1));
+        pair.reply(1, 1, Code::OK, b"\0\0\0\0");
+        pair.submit(&WATCHED, Some(2));
+        pair.reply(2, 1, Code::OK, &STAT);
+        pair.submit(&Request::RemoveWatches { path: b"/n", kind: WatcherType::Any, local: false }, Some(1));
+        pair.submit(&add_watch(AddWatchMode::PersistentRecursive), Some(3));
+        pair.sent();
+        pair.reply(3, 1, Code::OK, b"");
+        assert!(armed(&mut pair).is_empty(), "that would stand behind the other request");
+        let outcome: &[u8] = if code == Code::OK { b"\0\0\0\0" } else { b"" };
+        pair.reply(4, 1, code, outcome);
+        assert_eq!(armed(&mut pair), [kinds]);
+    }
 }
 
 #[test]

@@ -22,6 +22,8 @@ pub(super) struct Arming {
     /// Those that had no answer when their connection was lost. Replies may have come behind the zxid: what the next
     /// connection arms from the last one is too late for them.
     owed: Vec<(Box<[u8]>, i64)>,
+    /// Those that wait for the answer to an addWatch.
+    put_off: Vec<(Box<[u8]>, i64)>,
 }
 
 #[derive(Debug)]
@@ -39,10 +41,6 @@ impl Arming {
         }
     }
 
-    fn is_under_way(&self, path: &[u8]) -> bool {
-        self.under_way.iter().any(|other| *other.path == *path)
-    }
-
     /// Whether the last that was armed on a path may have taken the place of a one-shot watch: not if it was armed
     /// itself. (Else each request of many that follow each other would have others armed behind those after it.)
     fn may_displace(&self, path: &[u8], rule: WatchRule) -> bool {
@@ -52,6 +50,7 @@ impl Arming {
 
     pub(super) fn connection_lost(&mut self) {
         self.owed.extend(self.under_way.drain(..).map(|arming| (arming.path, arming.zxid)));
+        self.owed.append(&mut self.put_off);
     }
 }
 
@@ -102,11 +101,14 @@ impl Session {
     }
 
     /// A recursive watch was added: it has displaced child watches. A persistent one that nobody is to hear of any
-    /// more has displaced whatever there was; and what was armed again behind its request has displaced it.
+    /// more has displaced whatever there was.
     pub(super) fn check_displaced(&mut self, wish: &WatchWish, code: Code, zxid: i64) {
         let stays = matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive);
-        let in_the_way = wish.watcher.is_none() || self.arming.is_under_way(&wish.path);
-        if stays && in_the_way && code == Code::OK {
+        if let Some(at) = self.arming.put_off.iter().position(|(path, _)| stays && *path == wish.path) {
+            let (path, zxid) = self.arming.put_off.swap_remove(at);
+            return self.arm_one_shots(&path, zxid);
+        }
+        if stays && wish.watcher.is_none() && code == Code::OK {
             self.arm_one_shots(&wish.path, zxid);
         } else if wish.rule == WatchRule::Recursive {
             self.arm_again(&wish.path, &[WatchKind::Child], zxid);
@@ -147,8 +149,17 @@ impl Session {
     }
 
     /// Arms the one-shot watches on a path, and behind them the persistent ones, which they would displace. A
-    /// child watch, which a recursive one would displace, goes last.
+    /// child watch, which a recursive one would displace, goes last. Not as long as an addWatch is under way: the server
+    /// may have that watch already, and would have none until its answer is here.
     fn arm_one_shots(&mut self, path: &[u8], zxid: i64) {
+        let is_added = |rule| matches!(rule, WatchRule::Persistent | WatchRule::Recursive);
+        let wishes = self.pending.about_persistent().filter_map(|pending| pending.watch.as_ref());
+        if wishes.filter(|wish| is_added(wish.rule)).any(|wish| *wish.path == *path) {
+            if !self.arming.put_off.iter().any(|(other, _)| **other == *path) {
+                self.arming.put_off.push((path.into(), zxid));
+            }
+            return;
+        }
         let is_recursive = self.watches.has(WatchKind::Recursive, path);
         let kinds = WatchKind::ALL.into_iter().filter(|kind| !is_recursive || *kind != WatchKind::Child);
         self.arm_again(path, &kinds.collect::<Vec<_>>(), zxid);

@@ -71,8 +71,12 @@ impl Sim {
     }
 
     /// The leader has heard nothing of this session for its timeout: whoever has it must not trust in it any more, and
-    /// may have been told of its end.
+    /// may have been told of its end. Of one that somebody else has taken over nothing is known: he may have been granted
+    /// another timeout.
     pub(super) fn judge_expiry(&mut self, id: i64) {
+        if self.users.iter().filter(|u| u.id == id).count() > 1 {
+            return;
+        }
         for user in 0..self.users.len() {
             let at = Time::from_micros(self.time_of(user));
             let u = &self.users[user];
