@@ -1,5 +1,6 @@
 //! A session with its connection: what both the IO thread and a leading caller drive, under one lock.
 
+mod gathering;
 mod notes;
 mod probing;
 
@@ -13,6 +14,8 @@ use crate::queue::{Delivery, Sink};
 use crate::resolver::{Answer, Resolver};
 use crate::slots::{Awaited, Slots};
 use crate::tls::Tls;
+use gathering::Gathering;
+pub(crate) use gathering::MOMENT;
 use rustix::event::epoll::EventFlags;
 use rustix::event::{eventfd, EventfdFlags};
 use rustix::io::Errno;
@@ -84,6 +87,7 @@ pub(crate) struct Core {
     write_blocked: bool,
     /// Since when there are requests that are held back.
     held_since: Option<Time>,
+    gathering: Gathering,
 
     lead: Lead,
     last_release: Option<Time>,
@@ -120,6 +124,7 @@ impl Core {
             probe: None,
             write_blocked: false,
             held_since: None,
+            gathering: Gathering::default(),
             lead: Lead::Engine,
             last_release: None,
             scheduled: None,
@@ -129,15 +134,17 @@ impl Core {
 
     // ---- the IO thread's side
 
-    /// The poller has reported something about the socket.
-    pub(crate) fn handle_io(&mut self, now: Time, key: u64, flags: EventFlags) {
+    /// The poller has reported something about the socket. True if the IO thread had better wait for a moment: then
+    /// there is more to read at once.
+    pub(crate) fn handle_io(&mut self, now: Time, key: u64, flags: EventFlags) -> bool {
         if self.handle_probe_io(now, key) {
-            return;
+            return false;
         }
-        let Some(conn) = &mut self.conn else { return };
+        let Some(conn) = &mut self.conn else { return false };
         if !conn.reported(key) {
-            return;
+            return false;
         }
+        let mut gathers = false;
         if conn.connecting {
             self.advance(now);
         } else {
@@ -147,13 +154,17 @@ impl Core {
             if self.lead != Lead::Engine && !self.write_blocked {
                 // A hang-up. Whoever leads sees it as well when he looks; to listen again until then would be to be
                 // told of it without end.
-                return;
+                return false;
             }
             if self.lead == Lead::Engine && flags.intersects(!EventFlags::OUT) {
+                let under_way = self.session.outstanding();
                 self.receive(now);
+                let answered = under_way.saturating_sub(self.session.outstanding());
+                gathers = self.gathering.pays(now, under_way, answered);
             }
         }
         self.settle(now);
+        gathers
     }
 
     /// The moment that was asked for has come, or somebody wants this session looked at.

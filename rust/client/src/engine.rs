@@ -1,7 +1,7 @@
 //! The IO thread that all handles of a process share.
 
 use crate::clock;
-use crate::core::Core;
+use crate::core::{Core, MOMENT};
 use crate::forking::{Inherited, Registered};
 use crate::handle::{Handle, Ticket};
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -175,11 +175,15 @@ impl Shared {
             }
             let now = clock::now();
             let (signalled, due) = self.wake_up(now, &events);
+            let mut gathers = false;
             for (core, key, flags) in signalled {
-                drive(&core, |core| core.handle_io(now, key, flags), now);
+                gathers |= drive(&core, |core| core.handle_io(now, key, flags), now).unwrap_or(false);
             }
             for core in due {
                 drive(&core, |core| core.handle_timer(now), now);
+            }
+            if gathers {
+                std::thread::sleep(MOMENT);
             }
         }
     }
@@ -231,11 +235,15 @@ impl Shared {
 
 /// Runs one step of one session. A panic (there should be none) ends that session, not the thread
 /// that all others depend on.
-fn drive(core: &SharedCore, step: impl FnOnce(&mut Core), now: Time) {
+fn drive<R>(core: &SharedCore, step: impl FnOnce(&mut Core) -> R, now: Time) -> Option<R> {
     let mut core = core.lock().unwrap_or_else(PoisonError::into_inner);
     core.want_notes();
-    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| step(&mut core))) {
-        let _ = catch_unwind(AssertUnwindSafe(|| core.note_panic(&*panic)));
-        let _ = catch_unwind(AssertUnwindSafe(|| core.fail(now)));
+    match catch_unwind(AssertUnwindSafe(|| step(&mut core))) {
+        Ok(result) => Some(result),
+        Err(panic) => {
+            let _ = catch_unwind(AssertUnwindSafe(|| core.note_panic(&*panic)));
+            let _ = catch_unwind(AssertUnwindSafe(|| core.fail(now)));
+            None
+        }
     }
 }

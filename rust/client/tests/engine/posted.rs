@@ -1,6 +1,6 @@
 //! Requests that nobody waits for: each is answered once, in the server's order.
 
-use crate::common::{no_node, Client, GET, SET};
+use crate::common::{is_in_a_process_of_its_own, no_node, sleeps_of_the_io_thread, Client, GET, SET};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::Arc;
 use std::time::Duration;
@@ -55,6 +55,35 @@ fn each_is_answered_once_and_in_its_place_among_the_events() {
     assert_eq!(events, COUNT / 7);
     assert_eq!(client.call(&GET), Code::NO_NODE);
     assert!(client.queue.is_empty(), "nothing is told twice");
+}
+
+#[test]
+fn the_io_thread_is_not_woken_for_each_of_the_answers_that_come_one_by_one() {
+    const COUNT: u64 = 2_000;
+    if !is_in_a_process_of_its_own(
+        "posted::the_io_thread_is_not_woken_for_each_of_the_answers_that_come_one_by_one",
+    ) {
+        return;
+    }
+    let server = Server::start(|peer, _| {
+        peer.shake_hands(30_000, 7);
+        peer.serve(|peer, frame| {
+            peer.delay(Duration::from_micros(20));
+            no_node(peer, frame)
+        });
+    });
+    let client = Client::connect(&server.hosts());
+    client.connected();
+    for id in 1..=COUNT {
+        client.handle.post(&GET, id, None, None).unwrap();
+    }
+    let before = sleeps_of_the_io_thread();
+    client.handle.flush();
+    for id in 1..=COUNT {
+        assert_eq!(client.answer(), (id, Code::NO_NODE));
+    }
+    let sleeps = sleeps_of_the_io_thread() - before;
+    assert!(sleeps < COUNT * 2 / 3, "{sleeps} for {COUNT}");
 }
 
 #[test]
