@@ -258,6 +258,8 @@ sub _trace_as_told_by {
 }
 __PACKAGE__->_trace_as_told_by( $ENV{PERL_ZOOKEEPER_TRACE} ) if length( $ENV{PERL_ZOOKEEPER_TRACE} // '' );
 
+ZooKeeper::Modules::finish( __PACKAGE__, 'ZooKeeper::Error' );
+
 1;
 
 # The manual is in ZooKeeper.pod: with it this file would be too long.

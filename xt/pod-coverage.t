@@ -17,7 +17,7 @@ my @constants = grep { /\A[A-Z]/ } @ZooKeeper::Constants::EXPORT;
 # Made by Moo, called by it or by perl, and constants: of those below.
 my @private = (
     qr/\A_/,
-    qr/\A(?:BUILD(?:ARGS)?|CLONE(?:_SKIP)?|DEMOLISH|DESTROY|DOES|bootstrap|import|new)\z/,
+    qr/\A(?:BUILD(?:ARGS)?|CLONE(?:_SKIP)?|DEMOLISH(?:ALL)?|DESTROY|DOES|bootstrap|import|new)\z/,
     map { qr/\A$_\z/ } @constants
 );
 

@@ -26,12 +26,20 @@ sub load {
     my $why;
     my $load = sub {
         local ( $@, $SIG{__DIE__} );
-        eval { require $file } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+        eval { require $file; finish($module); 1 } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
     };
 
     # What a signal handler dies of in the middle would leave it broken for good.
     ZooKeeper::XS::_undisturbed($load);
     return $why;
+}
+
+# What Moo would make of a class when it is first used: a handler that dies in the middle of that, too, would leave it broken.
+sub finish {
+    my (@classes) = @_;
+    my $finish = 'Sub::Defer'->can('undefer_package') or return;
+    $finish->($_) for @classes;
+    return;
 }
 
 # Whether whoever calls has interrupted the loading of a module that callbacks may need, be it the program that loads it; or
