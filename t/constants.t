@@ -54,4 +54,17 @@ unlike zstate($_), qr/unknown/, "zstate($_) has words" for 5,          7, 999;
     is_deeply \@warnings, [], 'without a warning';
 }
 
+subtest 'constants that were named before the module is loaded' => sub {
+    my $program = <<'PROGRAM';
+sub named {
+    return ZooKeeper::Constants::ZNONODE(), &ZooKeeper::Constants::ZOOKEEPER_VERSION,
+      ZooKeeper::Constants::ZOO_OPEN_ACL_UNSAFE()->[0]{id}, ZooKeeper::Constants::ZOO_AUTH_IDS();
+}
+require ZooKeeper::Constants;
+print join '|', named(), ZooKeeper::Constants->can('ZNONODE')->();
+PROGRAM
+    open my $output, '-|', $^X, '-w', ( map { "-I$_" } @INC ), '-e', $program or die "can't run perl: $!";
+    is_deeply [<$output>], ['-101|3.9.3|anyone|id||scheme|auth|-101'], 'are functions like the others';
+};
+
 done_testing;

@@ -12,11 +12,18 @@ my ( @ERRORS, @FLAGS, @PERMS, @EVENTS, @STATES, @OPS );
 BEGIN {
 
 # Makes constants as constant.pm does, which takes twenty times as long for all of these: a reference in the place of
-# a function is one that returns what it points to, and is compiled in as such.
+# a function is one that returns what it points to, and is compiled in as such. Not where a program that names the
+# constant was compiled before this module: then there is a glob, and the function has to go into it.
     sub _make {
         my (@rows) = @_;
         for my $row (@rows) {
             my ( $name, $value ) = @$row;
+            if ( exists $ZooKeeper::Constants::{$name} ) {
+                my $constant = $value;
+                no strict 'refs';
+                *$name = sub () { $constant };
+                next;
+            }
             Internals::SvREADONLY( $value, 1 );
             $ZooKeeper::Constants::{$name} = \$value;
         }
