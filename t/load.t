@@ -2,6 +2,7 @@ use strict;
 use warnings;
 
 use Config;
+use File::Spec;
 use Test::More;
 
 my ($so) = grep { -e } map { "$_/auto/ZooKeeper/ZooKeeper.so" } grep { !ref } @INC;
@@ -35,6 +36,33 @@ subtest 'another version of the module is refused' => sub {
       'package ZooKeeper::XS; require XSLoader; eval { XSLoader::load(q(ZooKeeper), q(9.87)) }; print $@';
     like join( '', output( $^X, @inc, '-e', $code ) ), qr/object version .* does not match .*9\.87/,
       'with the message that perl has for it';
+};
+
+subtest 'a program that leaves the directory which its @INC starts from' => sub {
+    local $ENV{PERL5LIB};
+    my @relative = map { '-I' . File::Spec->abs2rel($_) } grep { !ref && -e } @INC;
+    my $code     = <<'PROGRAM';
+use ZooKeeper;
+my $zk = ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => 'Interrupt' );
+chdir '/';
+print ref $zk->transaction;
+PROGRAM
+    is join( '', output( $^X, @relative, '-e', $code ) ), 'ZooKeeper::Transaction',
+      'has what is loaded at its first use';
+};
+
+subtest 'a module that can not be read when it is first needed' => sub {
+    my $code = <<'PROGRAM';
+use ZooKeeper;
+my $zk = ZooKeeper->new( hosts => '127.0.0.1:1', dispatcher => 'Interrupt' );
+my $is_missing = 1;
+unshift @INC, sub { die "too many open files\n" if $is_missing && $_[1] eq 'ZooKeeper/Operations.pm'; return };
+eval { $zk->transaction } or print $@ =~ /too many open files/;
+undef $is_missing;
+print ref $zk->transaction;
+PROGRAM
+    is join( '', output( $^X, '-w', @inc, '-e', $code ) ), '1ZooKeeper::Transaction',
+      'is there when it can be read again';
 };
 
 done_testing;

@@ -2,6 +2,7 @@ package ZooKeeper::Modules;
 use strict;
 use warnings;
 
+use mro;
 use ZooKeeper::Error;
 use ZooKeeper::XS;
 
@@ -9,6 +10,14 @@ our $VERSION = '0.2.0';
 
 # Modules that are loaded when a program first needs them, in the midst of whatever it does. Perl never tries again to load
 # what has failed, and takes for loaded what is being loaded: nobody must get in between.
+
+# Where ours are, if that depends on the directory that the program has begun in and may leave.
+my ($home) = __FILE__ =~ m{\A(?!/)(.*)ZooKeeper/Modules\.pm\z}s;
+if ( defined $home ) {
+    require Cwd;
+    my $begun_in = Cwd::getcwd();
+    $home = defined $begun_in ? "$begun_in/$home" : undef;
+}
 
 # One of our own, which many programs never need: to load it with the others would make all of them begin later.
 sub need {
@@ -26,7 +35,12 @@ sub load {
     my $why;
     my $load = sub {
         local ( $@, $SIG{__DIE__} );
-        eval { require $file; finish($module); 1 } or $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+        local @INC = ( @INC, $home ) if defined $home && $file =~ m{\AZooKeeper/};
+        return                       if eval { require $file; finish($module); 1 };
+        $why = $@ =~ s/ \(\@INC .*| at \S+ line \d+\.\n.*//sr;
+
+        # The next time there may be a file descriptor to read it by, or what it needs.
+        delete @INC{ grep { !defined $INC{$_} && m{\AZooKeeper/} } keys %INC };
     };
 
     # What a signal handler dies of in the middle would leave it broken for good.
@@ -38,7 +52,7 @@ sub load {
 sub finish {
     my (@classes) = @_;
     my $finish = 'Sub::Defer'->can('undefer_package') or return;
-    $finish->($_) for @classes;
+    $finish->($_) for map { @{ mro::get_linear_isa($_) } } @classes;
     return;
 }
 
