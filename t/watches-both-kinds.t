@@ -85,4 +85,28 @@ for my $steps (
       if $persistent->{rec};
 }
 
+# A child watch that is armed again between the two would take the place of the plain one.
+for my $kinds ( [ 0, 1 ], [ 1, 0 ], [ 1, 1, 0 ] ) {
+    my $zk   = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe' );
+    my $path = fresh_path('both');
+    $zk->create($path);
+    my @names = $zk->get_children( $path, watcher => sub { } );
+    my @heard;
+    my @asked = map {
+        $zk->add_watch_f( $path, recursive => $_, watcher => sub { push @heard, $_[0]{type} } )
+    } @$kinds;
+    $_->get for @asked;
+    $zk->sync('/');
+    my $title = join ' ', map { $_ ? 'rec' : 'plain' } @$kinds;
+
+    for my $name (qw(a b c)) {
+        @heard = ();
+        $other->create("$path/$name");
+        $zk->sync('/');
+        1 while $zk->dispatcher->dispatch_event;
+        my $type = $kinds->[-1] ? ZOO_CREATED_EVENT : ZOO_CHILD_EVENT;
+        ok scalar( grep { $_ == $type } @heard ), "kids, and $title at once: the last one hears of $name";
+    }
+}
+
 done_testing;

@@ -106,11 +106,14 @@ impl Session {
         let stays = matches!(wish.rule, WatchRule::Persistent | WatchRule::Recursive);
         if let Some(at) = self.arming.put_off.iter().position(|(path, _)| stays && *path == wish.path) {
             let (path, zxid) = self.arming.put_off.swap_remove(at);
-            return self.arm_one_shots(&path, zxid);
+            if !self.puts_off(&path, zxid) {
+                self.arm_all(&path, zxid, wish.rule == WatchRule::Persistent && code == Code::OK);
+            }
+            return;
         }
         if stays && wish.watcher.is_none() && code == Code::OK {
             self.arm_one_shots(&wish.path, zxid);
-        } else if wish.rule == WatchRule::Recursive {
+        } else if wish.rule == WatchRule::Recursive && !self.puts_off(&wish.path, zxid) {
             self.arm_again(&wish.path, &[WatchKind::Child], zxid);
         }
     }
@@ -148,24 +151,36 @@ impl Session {
         kinds
     }
 
-    /// Arms the one-shot watches on a path, and behind them the persistent ones, which they would displace. A
-    /// child watch, which a recursive one would displace, goes last. Not as long as an addWatch is under way: the server
-    /// may have that watch already, and would have none until its answer is here.
+    /// Arms the one-shot watches on a path, and behind them the persistent ones, which they would displace.
     fn arm_one_shots(&mut self, path: &[u8], zxid: i64) {
+        if !self.puts_off(path, zxid) {
+            self.arm_all(path, zxid, false);
+        }
+    }
+
+    /// Whether nothing is armed again on a path now, but with the answer to an addWatch that is under way: the server may
+    /// have that watch already, and would have none until its answer is here.
+    fn puts_off(&mut self, path: &[u8], zxid: i64) -> bool {
         let is_added = |rule| matches!(rule, WatchRule::Persistent | WatchRule::Recursive);
-        let wishes = self.pending.about_persistent().filter_map(|pending| pending.watch.as_ref());
-        if wishes.filter(|wish| is_added(wish.rule)).any(|wish| *wish.path == *path) {
-            if !self.arming.put_off.iter().any(|(other, _)| **other == *path) {
-                self.arming.put_off.push((path.into(), zxid));
-            }
-            return;
+        let mut wishes = self.pending.about_persistent().filter_map(|pending| pending.watch.as_ref());
+        let is_under_way = wishes.any(|wish| is_added(wish.rule) && *wish.path == *path);
+        if is_under_way && !self.arming.put_off.iter().any(|(other, _)| **other == *path) {
+            self.arming.put_off.push((path.into(), zxid));
         }
-        let is_recursive = self.watches.has(WatchKind::Recursive, path);
-        let kinds = WatchKind::ALL.into_iter().filter(|kind| !is_recursive || *kind != WatchKind::Child);
-        self.arm_again(path, &kinds.collect::<Vec<_>>(), zxid);
-        if is_recursive {
-            self.arm_again(path, &[WatchKind::Child], zxid);
-        }
+        is_under_way
+    }
+
+    /// A child watch, which a recursive one would displace, goes behind that; and so does a plain persistent one if it
+    /// was added last, as the server has it.
+    fn arm_all(&mut self, path: &[u8], zxid: i64, plain_is_last: bool) {
+        let last: &[WatchKind] = match (self.watches.has(WatchKind::Recursive, path), plain_is_last) {
+            (true, true) => &[WatchKind::Child, WatchKind::Persistent],
+            (true, false) => &[WatchKind::Child],
+            (false, _) => &[],
+        };
+        let first = WatchKind::ALL.into_iter().filter(|kind| !last.contains(kind));
+        self.arm_again(path, &first.collect::<Vec<_>>(), zxid);
+        self.arm_again(path, last, zxid);
     }
 
     /// Arms the watches of these kinds on a path.
