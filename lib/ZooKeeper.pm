@@ -4,12 +4,13 @@ use Scalar::Util         qw(blessed);
 use ZooKeeper::Arguments ();
 use ZooKeeper::Constants
   qw(ZINVALIDSTATE ZOO_CONNECTED_STATE ZOO_NOTCONNECTED_STATE ZOO_OPEN_ACL_UNSAFE ZOO_READONLY_STATE);
-use ZooKeeper::Error    ();
-use ZooKeeper::Log      ();
-use ZooKeeper::Methods  ();
-use ZooKeeper::Modules  ();
-use ZooKeeper::Settings ();
-use ZooKeeper::XS       ();
+use ZooKeeper::Error       ();
+use ZooKeeper::Log         ();
+use ZooKeeper::Methods     ();
+use ZooKeeper::Modules     ();
+use ZooKeeper::Settings    ();
+use ZooKeeper::Transaction ();    # programs written for 0.1 name it as they please
+use ZooKeeper::XS          ();
 
 our $VERSION = '0.2.0';
 
@@ -36,7 +37,6 @@ ZooKeeper::Methods::install(__PACKAGE__);
 sub transaction {
     my ($self) = @_;
     $self->_own_dispatcher('transaction');
-    ZooKeeper::Modules::need('ZooKeeper::Transaction');
     return ZooKeeper::Transaction->new( handle => $self );
 }
 

@@ -21,6 +21,11 @@ sub outline {
     return [ map { $_->{type} eq 'error' ? $_->{code} : $_->{type} } @_ ];
 }
 
+subtest 'a program that names the class, which came with the other' => sub {
+    my $transaction = ZooKeeper::Transaction->new( handle => $zk );
+    is_deeply outline( $transaction->check( $base, 0 )->commit ), ['check'], 'makes transactions by it';
+};
+
 subtest 'create, delete, set, check: each returns a new transaction with the op added' => sub {
     my $empty  = $zk->transaction;
     my $create = $empty->create("$base/new");
