@@ -258,7 +258,7 @@ sub _trace_as_told_by {
 }
 __PACKAGE__->_trace_as_told_by( $ENV{PERL_ZOOKEEPER_TRACE} ) if length( $ENV{PERL_ZOOKEEPER_TRACE} // '' );
 
-ZooKeeper::Modules::finish( __PACKAGE__, 'ZooKeeper::Error' );
+ZooKeeper::Modules::finish( __PACKAGE__, 'ZooKeeper::Error', 'ZooKeeper::Transaction' );
 
 1;
 

@@ -169,6 +169,8 @@ subtest 'somebody creates deeper and deeper' => sub {
     my ($error) = outcome( $zk, 'delete', $top );
     ok ref $error, 'gives up' or return diag $error // 'it succeeds';
     is $error->code, ZNOTEMPTY, 'not empty';
+    like "$error", qr/: not empty: children were there again at 500 attempts, of one node or another at /,
+      'in words';
     cmp_ok length $error->path, '>',  length $top, 'the node is one below';
     cmp_ok $made,               '<=', 1_000,       'though each node is a new one';
     is_deeply [ deadline 60, sub { $maker->delete( $top, recursive => 1 ) } ], [],

@@ -215,7 +215,9 @@ sub _deleted {
     $self->_fail( $path, $code ) if $code != ZNOTEMPTY;
     my $times = ++$self->{refused}{$path};
     $self->_fail( $path, $code, "children were there again at each of $times attempts" )
-      if $times >= $ATTEMPTS || --$self->{patience} <= 0;
+      if $times >= $ATTEMPTS;
+    $self->_fail( $path, $code, "children were there again at $PATIENCE attempts, of one node or another" )
+      if --$self->{patience} <= 0;
     $self->{is_behind} = 1;
     push @{ $self->{unlisted} }, $path;
     return;
