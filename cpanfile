@@ -25,6 +25,7 @@ requires 'Socket';
 requires 'Sub::Util';
 requires 'Time::HiRes';
 requires 'XSLoader';
+requires 'mro';
 requires 'parent';
 
 recommends 'EV';

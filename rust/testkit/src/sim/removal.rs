@@ -22,6 +22,8 @@ pub(super) struct Gap {
     path: String,
     /// Its place among those that were handed to the connection.
     nth: usize,
+    /// With whose answer it ends: its own, or that of a later addWatch on the path, for which all that is armed again waits.
+    closes: usize,
     /// That of the first request that was handed over after its reply had come.
     until: Option<usize>,
     removes: bool,
@@ -248,16 +250,26 @@ impl Sim {
         let removes = matches!(asked.full, Op::RemoveWatches { .. });
         let displaces = self.plan.one_mode && matches!(asked.full, Op::AddWatch { recursive: true, .. });
         if removes || displaces {
-            c.gaps.push(Gap { path: asked.full.path().to_owned(), nth, until: None, removes });
+            let path = asked.full.path().to_owned();
+            c.gaps.push(Gap { path, nth, closes: nth, until: None, removes });
         }
     }
 
     /// A reply has come, which may close a gap.
     pub(super) fn note_gap(&mut self, conn: usize) {
-        let c = &mut self.conns[conn];
+        let c = &self.conns[conn];
         let (nth, until) = (c.replied, c.handed.len());
-        if let Some(gap) = c.gaps.iter_mut().find(|gap| gap.nth == nth) {
-            gap.until = Some(until);
+        let asked = &self.users[c.user].asked;
+        let op = |nth: usize| &asked[c.handed[nth] as usize - 1].full;
+        let path = op(nth).path();
+        // What is armed again waits for an addWatch on its path that is under way.
+        let adds = |nth: &usize| matches!(op(*nth), Op::AddWatch { .. }) && op(*nth).path() == path;
+        let later = (nth + 1..until).find(adds);
+        for gap in self.conns[conn].gaps.iter_mut().filter(|gap| gap.closes == nth) {
+            match later {
+                Some(later) => gap.closes = later,
+                None => gap.until = Some(until),
+            }
         }
     }
 
