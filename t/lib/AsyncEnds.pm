@@ -94,9 +94,10 @@ sub closed {
 # The first step of something is answered, and the answer not told yet.
 sub between_steps {
     my ($stage) = @_;
-    my $path    = $stage->node;
-    my @may_be  = ( ZCLOSING, ZINVALIDSTATE, $stage->has_loop ? () : ZOK );    # if it goes on meanwhile
-    my %ask     = (
+    my $top = $stage->node;
+    my ( $path, $cases );
+    my @may_be = ( ZCLOSING, ZINVALIDSTATE, $stage->has_loop ? () : ZOK );    # if it goes on meanwhile
+    my %ask    = (
         'ensure_path'         => sub { $_[0]->ensure_path( "$path/x/y/z", cb => $_[1] ) },
         'create with parents' => sub { $_[0]->create( "$path/y/z", parents => 1, cb => $_[1] ) },
         'recursive delete'    => sub { $_[0]->delete( $path, recursive => 1, cb => $_[1] ) },
@@ -107,7 +108,8 @@ sub between_steps {
     );
     for my $what ( sort keys %ask ) {
         for my $is_closed ( 0, 1 ) {
-            $stage->setup->ensure_path("$path/a");    # the delete before may have been done to its end
+            $path = "$top/" . ++$cases;  # of its own: what is sent may be done later, when the next has begun
+            $stage->setup->ensure_path("$path/a");
             my $zk = $stage->handle;
             $zk->wait_connected(60);
             my @codes;
