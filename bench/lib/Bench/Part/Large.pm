@@ -26,12 +26,12 @@ sub run {
                 pinned => 0,
                 server => $against->{name},
                 port   => $against->{port},
-                names  => \@NAMES,
+                names  => [ @NAMES, $op eq 'children' ? 'unpack' : () ],
                 n      => { other => $stage->count( 50, 3 ) },
             );
             my %small  = $stage->measure( 'large, small' => %arg, path => $Bench::Stage::NODE );
             my %figure = $stage->measure( large          => %arg, path => $path );
-            for my $name ( grep { $figure{$_} } @NAMES ) {
+            for my $name ( grep { $figure{$_} } @NAMES, 'unpack' ) {
                 my $own  = $figure{$name};
                 my $more = ( $own->{peak_kib}{median} - $small{$name}{peak_kib}{median} ) * 1_024;
                 $own->{more_bytes} = $more;
