@@ -53,11 +53,14 @@ sub _build_c {
     my ($name) = @_;
     File::Path::make_path($dir);
     my @libs = $name eq 'cclient' ? qw(-DTHREADED -lzookeeper_mt -lpthread) : ();
-    unlink "$dir/$name";
-    return 'cclient is left out: it takes the package libzookeeper-mt-dev.'
-      if @libs && !-e '/usr/include/zookeeper/zookeeper.h';
-    my @command = ( qw(gcc -O2 -Wall -o), "$dir/$name", "$FindBin::Bin/$name.c", @libs, '-lm' );
+    if ( @libs && !-e '/usr/include/zookeeper/zookeeper.h' ) {
+        unlink "$dir/$name";
+        return 'cclient is left out: it takes the package libzookeeper-mt-dev.';
+    }
+    my $own     = "$dir/$name.$$";    # somebody else may be running the one that is there
+    my @command = ( qw(gcc -O2 -Wall -o), $own, "$FindBin::Bin/$name.c", @libs, '-lm' );
     system(@command) == 0 or die "@command failed\n";
+    rename $own, "$dir/$name" or die "$dir/$name: $!\n";
     return;
 }
 
