@@ -6,12 +6,12 @@ requires 'perl' => '5.022';
 
 requires 'AnyEvent';    # the default dispatcher
 requires 'Future' => '0.45';     # loaded by the first method that returns one
-requires 'Module::Runtime';
 requires 'Moo' => '2';
 requires 'Throwable';
 
 # core modules
 requires 'Carp';
+requires 'Cwd';
 requires 'Errno';
 requires 'Exporter';
 requires 'Fcntl';
@@ -57,7 +57,6 @@ on build => sub {
 on test => sub {
     requires 'Test::More' => '0.98';
     requires 'B';
-    requires 'Cwd';
     requires 'Digest::MD5';
     requires 'Digest::SHA';
     requires 'Encode';
@@ -74,6 +73,7 @@ on test => sub {
     requires 'IPC::Open2';
     requires 'JSON::PP';
     requires 'MIME::Base64';
+    requires 'Module::Runtime';
     requires 'Sys::Hostname';
     requires 'Tie::Array';
     requires 'Tie::Hash';
