@@ -5,6 +5,7 @@ use warnings;
 use IO::Socket::INET;
 use POSIX  ();
 use Socket ();
+use TestZK qw(at_length);
 
 # A server made of Perl, in a process of its own, for what no real one does: it says what it was asked, or nonsense.
 # The code is called with each connection, one after the other.
@@ -20,7 +21,7 @@ sub new {
     if ( !$pid ) {
         $write->autoflush;
         $SIG{PIPE} = 'IGNORE';
-        alarm 300;    # in case nobody is left to end it
+        alarm at_length( 3_600, 300 );    # in case nobody is left to end it
         my $number = 0;
         while ( my $peer = $socket->accept ) {
             setsockopt $peer, Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1;
