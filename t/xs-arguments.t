@@ -9,6 +9,10 @@ use ZooKeeper::XS;
 # anything is sent.
 my $zk = bless {}, 'ZooKeeper';
 $zk->_connect( { hosts => '127.0.0.1:1', timeout => 50, channel => ZooKeeper::Channel->new } );
+
+# Connection loss; or, where the processor was elsewhere for as long, operation timeout.
+my $NOT_CONNECTED = qr/\A-[47]\z/;
+
 my @acl = { id => 'anyone', scheme => 'world', perms => 31 };
 
 subtest 'paths' => sub {
@@ -155,7 +159,7 @@ subtest 'what an argument runs may do anything to the others' => sub {
         }
     );
     ok !eval { &{ ZooKeeper->can('_set') }( $zk, @args ); 1 }, 'arguments that are freed';
-    is $@->code, -4, 'are used as they were';
+    like $@->code, $NOT_CONNECTED, 'are used as they were';
 
     my $path = '/first';
     ok !eval {
@@ -272,7 +276,7 @@ sub accepted {
     local $Test::Builder::Level = $Test::Builder::Level + 1;
     my $sub = "_$method";
     my $ok  = eval { $zk->$sub(@args); 1 };
-    is $ok ? 'no error' : ref $@ ? $@->code : $@, -4, "$method accepts its arguments";
+    like $ok ? 'no error' : ref $@ ? $@->code : $@, $NOT_CONNECTED, "$method accepts its arguments";
 }
 
 sub latin1_as_utf8 {
