@@ -164,6 +164,7 @@ subtest 'beside watches that end with their event' => sub {
                             grep { $_->{type} == ZOO_RESYNC_EVENT } @stays
                         }
                         30, 'the new connection';
+                        $zk->exists('/');    # behind which the watches are armed
                         @stays = ();
                     }
                     my ( $change, $type ) = @{ $one_shot{$method} };
@@ -216,6 +217,7 @@ subtest 'after a reconnect each watcher gets one resync event, behind the sessio
             grep { /three -3/ } @seen
         }
         60, 'the resync events';
+        $zk->exists('/');    # whoever asks on this handle now is answered when the watches are armed
         $other->wait_connected(60);
         $other->set( $one, $round );
         $other->create("$two/$round");
