@@ -30,15 +30,24 @@ subtest 'what is read after sync is no older than what was written before it' =>
 };
 
 subtest 'also where the server has stood still' => sub {
-    my ( $fresh, $stale ) = ( 0, 0 );
+    my ( $fresh, $stale, $lost ) = ( 0, 0, 0 );
     for my $n ( 1 .. $ROUNDS ) {
         $servers->pause($slow);
         $writer->set( $node, -$n );
         my ( $before, undef, $after ) =
           map { $reader->$_($node) } qw(get_f sync_f get_f);    # all on their way before it goes on
         $servers->resume($slow);
-        $stale++ if $before->get != -$n;
-        $fresh++ if $after->get == -$n;
+        my $answered = eval { $stale++ if $before->get != -$n; $fresh++ if $after->get == -$n; 1 };
+        next if $answered;
+
+        # On a busy machine it may have stood still for so long that the leader has dropped it: once more.
+        my $error = $@;
+        die $error if !$error->is_connection_loss || $lost++ == 5;
+        wait_for {
+            eval { $reader->sync($node) }
+        }
+        120, 'the server';
+        redo;
     }
     is $fresh, $ROUNDS, 'in every round';
     note "without sync it was older in $stale of $ROUNDS";
