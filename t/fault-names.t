@@ -132,6 +132,21 @@ subtest 'a resolver that takes its time blocks nobody' => sub {
     pass 'close waits for no resolver';
 };
 
+# An attempt ends after a third of the session timeout. What comes just then is for the next one.
+subtest 'a resolver that takes as long as an attempt' => sub {
+    my @hosts = map { "third-$_.test" } 1 .. 5;
+    $names->are( $_ => '127.0.0.1', seconds => 2 ) for @hosts;
+    my @zk      = map { ZooKeeper->new( @args, timeout => 6_000, hosts => "$_:$port" ) } @hosts;
+    my @futures = map { $_->exists_f($base) } @zk;
+    for my $future (@futures) {
+        my $found = eval {
+            deadline( 60, sub { $future->get } );
+            1;
+        };
+        ok $found, 'is waited for' or diag $@;
+    }
+};
+
 subtest 'a program that ends while a name is looked up ends' => sub {
     $names->are( 'stuck.test' => '127.0.0.1', seconds => 60 );
     local $ENV{LD_PRELOAD} = $ENV{ZOOKEEPER_TEST_NAMES} =~ s{[^/]*\z}{names.so}r;

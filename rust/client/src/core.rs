@@ -178,11 +178,13 @@ impl Core {
             Lead::Kept { .. } => self.lead = Lead::Engine,
             Lead::Engine => {}
         }
-        if let Some(host) = self.resolving.take() {
-            self.connect_to(host, now);
-        }
+        // An attempt that is over must not use up the answer for which the next one waits.
         self.handle_timeouts(now);
         self.settle(now);
+        if let Some(host) = self.resolving.take() {
+            self.connect_to(host, now);
+            self.settle(now);
+        }
     }
 
     /// After a panic in the engine: the session can't be trusted any more, but its callers must not
