@@ -95,6 +95,26 @@ PERL
     }
 };
 
+subtest 'an interrupt that comes while the one before looks whether it may dispatch' => sub {
+    my $dispatcher = ZooKeeper::Dispatcher::Interrupt->new;
+    my ( $looks, $depth, $deepest, $heard, $x ) = (0) x 5;
+    $dispatcher->create_watcher( '/x', sub { $heard++ }, type => 'get' );
+    $dispatcher->create_watcher( '/y', sub { $heard++ }, type => 'get' );
+    my $may = ZooKeeper::Modules->can('are_being_loaded');
+    no warnings 'redefine';
+    local *ZooKeeper::Modules::are_being_loaded = sub {
+        $deepest = $depth                          if ++$depth > $deepest;
+        $dispatcher->trigger_event( path => '/y' ) if $looks++ == 1;
+        $x++ for 1 .. 1_000;
+        my $answer = $may->() || $looks < 3;
+        $depth--;
+        return $answer;
+    };
+    $dispatcher->trigger_event( path => '/x' );
+    deadline 60, sub { select undef, undef, undef, 0.01 until $heard == 2 };
+    is $deepest, 1, 'waits for its end';
+};
+
 subtest 'futures that are made of others while the answer comes' => sub {
     my $server = test_server();
     my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Interrupt' );

@@ -65,6 +65,23 @@ subtest 'a signal handler that dies leaves nothing half loaded' => sub {
     is_deeply \@later, [ ('gone') x 15 ], 'the next call works, whenever it came';
 };
 
+# What Moo makes of a class when it is first used could be interrupted in the middle.
+subtest 'what a call loads is whole' => sub {
+    my $program = <<'PERL';
+use ZooKeeper;
+ZooKeeper::Modules::need("ZooKeeper::$_") for @ARGV;
+for my $class (qw(ZooKeeper ZooKeeper::Error ZooKeeper::MultiRead ZooKeeper::Transaction)) {
+    my $new  = defined &{"${class}::new"} && \&{"${class}::new"};
+    my $info = $new && Sub::Defer::defer_info($new);
+    print "$class has no constructor yet\n" if !$new || $info && !$info->[3];
+}
+print "$ZooKeeper::MultiRead::VERSION\n";
+PERL
+    open my $output, '-|', $^X, ( map { "-I$_" } grep { !ref } @INC ), '-e', $program, 'Steps::Delete'
+      or die "perl: $!\n";
+    is join( '', <$output> ), "$ZooKeeper::VERSION\n", 'all methods are there';
+};
+
 subtest 'trees' => sub {
     my %tree = (
         'a node alone' => [],

@@ -52,7 +52,18 @@ sub load {
 sub finish {
     my (@classes) = @_;
     my $finish = 'Sub::Defer'->can('undefer_package') or return;
+    _give_constructor($_) for @classes;
     $finish->($_) for map { @{ mro::get_linear_isa($_) } } @classes;
+    return;
+}
+
+# Moo gives a subclass without attributes a constructor of its own when it is first called.
+sub _give_constructor {
+    my ($class) = @_;
+    my $give    = 'Moo'->can('_constructor_maker_for') or return;
+    my ($has)   = grep { defined &{"${_}::new"} } @{ mro::get_linear_isa($class) };
+    return if !defined $has || $has eq $class || grep { !$Moo::MAKERS{$_} } $class, $has;
+    Moo->$give($class) if $Moo::MAKERS{$has}{constructor} && !$Moo::MAKERS{$class}{constructor};
     return;
 }
 

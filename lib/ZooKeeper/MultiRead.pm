@@ -1,6 +1,7 @@
 package ZooKeeper::MultiRead;
 use Moo;
 use ZooKeeper::Commands;
+use ZooKeeper::Modules;
 use ZooKeeper::Operations;
 extends 'ZooKeeper::Operations';
 
@@ -14,6 +15,8 @@ sub _send {
     my ( undef, $handle, @call ) = @_;
     return $handle->_multi_read(@call);
 }
+
+ZooKeeper::Modules::finish(__PACKAGE__);    # a recursive delete loads it among others
 
 1;
 

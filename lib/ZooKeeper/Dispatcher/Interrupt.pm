@@ -69,6 +69,7 @@ sub _build__async {
     weaken($self);
     my $cb = sub {
         $self or return;
+        $self->_async->scope_block;    # nor one look whether it may be after the other: each would be longer
         return $self->channel->_signal_later
           if ZooKeeper::Modules::are_being_loaded()
           || defined &ZooKeeper::Future::_is_at_work && ZooKeeper::Future::_is_at_work();
