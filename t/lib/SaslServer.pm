@@ -39,13 +39,17 @@ sub rewrite {
     return;
 }
 
+# What SASL takes is done by one thread for all connections: they share the name of the user who logs in (userName of
+# SaslServerCallbackHandler), and two who log in at the same moment could be asked for each other's password.
+my @ONE_THREAD = qw(zookeeper.nio.numSelectorThreads=1 zookeeper.nio.numWorkerThreads=0);
+
 # The same with this file, if any.
 sub jaas_server {
     my ( $file, @properties ) = @_;
     push @properties, "java.security.auth.login.config=$file" if defined $file;
     return test_server(
         config    => { 'authProvider.1' => 'org.apache.zookeeper.server.auth.SASLAuthenticationProvider' },
-        java_opts => [ map { "-D$_" } @properties ],
+        java_opts => [ map { "-D$_" } @ONE_THREAD, @properties ],
     );
 }
 
