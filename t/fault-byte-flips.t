@@ -165,6 +165,7 @@ sub worker {
     my $calm = ZooKeeper->new( hosts => $well->hosts, dispatcher => 'Pipe' );
     $calm->exists('/x');
     my $memory = memory();
+    my @died;
     for my $number ( grep { $_ % $WORKERS == $part } 0 .. $#mask ) {
         my ( $at, $mask ) = ( $number % $both, $mask[$number] );
         my @wrong = eval {
@@ -174,8 +175,9 @@ sub worker {
         push @wrong, "died: $@"               if $@ && !@wrong;
         push @wrong, 'another handle felt it' if defined $calm->exists('/x') || $calm->metrics->{reconnects};
         print "byte $at changed by $mask: ", s/\n/ /gr, "\n" for @wrong;
+        push @died, grep { /died/ } $fake->notes;    # it waits when nobody reads them
     }
-    print "the server: $_\n" for grep { /died/ } $fake->notes;
+    print "the server: $_\n" for @died;
     my $took = memory() - $memory;
     print "$took KB of memory were taken\n" if $took > $MEMORY;
     close STDOUT;
