@@ -175,7 +175,7 @@ sub worker {
         push @wrong, "died: $@"               if $@ && !@wrong;
         push @wrong, 'another handle felt it' if defined $calm->exists('/x') || $calm->metrics->{reconnects};
         print "byte $at changed by $mask: ", s/\n/ /gr, "\n" for @wrong;
-        push @died, grep { /died/ } $fake->notes;    # it waits when nobody reads them
+        push @died, grep { /died/ } map { $_->notes } $fake, $well;    # they wait when nobody reads them
     }
     print "the server: $_\n" for @died;
     my $took = memory() - $memory;
