@@ -18,10 +18,6 @@ my ( $SHORT, $LONG ) = ( 4_000, 30_000 );
 # wrong moment a server may not answer at all, which is noticed after a third, or two, of this.
 my $MIDDLING = 12_000;
 
-# What a program hears of first when its session is expired: of that; or of its node, if it was back for a moment before;
-# or, from a server that does not answer, nothing.
-my $LOST = qr/(?:the session has expired|it was deleted|no connection, and the session may expire)/;
-
 my $server = test_server();
 my $zk     = ZooKeeper->new( hosts => $server->hosts, dispatcher => 'Pipe', timeout => 15_000 );
 my $top    = fresh_path('barrier');
@@ -200,7 +196,8 @@ subtest 'the session expires' => sub {
     $server->expire_session( $proxy->client_id );
     is $second->exit_code, 0,  'who has started does not wait for one that is lost';
     is $first->exit_code,  76, 'which does not go on itself';
-    like + ( $first->lines )[-1], qr/the others have gone on without this one: $LOST/, 'and says why';
+    like + ( $first->lines )[-1], qr/the others have gone on without this one: $ExampleProgram::LOST/,
+      'and says why';
     ok( ExampleProgram->is_gone($pid), 'its command is gone' );
 };
 

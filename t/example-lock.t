@@ -191,10 +191,6 @@ subtest 'the answer to the create is lost' => sub {
     }
 };
 
-# What a program hears of first when its session is expired: of that; or of its node, if it was back for a moment before;
-# or, from a server that does not answer, nothing.
-my $LOST = qr/(?:the session has expired|it was deleted|no connection, and the session may expire)/;
-
 subtest 'the session expires' => sub {
     my $path    = "$top/expire";
     my $proxy   = CutProxy->new($hosts);
@@ -211,7 +207,8 @@ subtest 'the session expires' => sub {
 
     $server->expire_session( $proxy->client_id );
     is $holder->exit_code, 76, 'a holder does not go on';
-    like join( "\n", $holder->lines ), qr/the lock is lost: $LOST; the command was killed\z/, 'and says why';
+    like join( "\n", $holder->lines ), qr/the lock is lost: $ExampleProgram::LOST; the command was killed\z/,
+      'and says why';
     ok( ExampleProgram->is_gone($pid), 'its command is gone' );
     is $waiting->exit_code, 0, 'the next one has the lock';
 };

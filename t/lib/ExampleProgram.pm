@@ -12,6 +12,10 @@ use TestZK         qw(wait_for);
 # Seconds for what a program does at once. It may have to wait for a processor.
 my $SOON = 60;
 
+# What one says when its session is expired: it hears first of that; or of its node,
+# if it was back for a moment before; or, from a server that does not answer, of nothing.
+our $LOST = qr/(?:the session has expired|it was deleted|no connection, and the session may expire)/;
+
 # A program of examples/ in a process of its own. What it prints is collected, with its messages.
 sub start {
     my ( $class, $name, @arguments ) = @_;
