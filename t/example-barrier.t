@@ -186,7 +186,7 @@ subtest 'the session expires' => sub {
     my $gate  = gate();
     my $first = waiting( 1, $MIDDLING, $path, 2, $proxy, gated($gate) );
     $server->expire_session( $proxy->client_id );
-    $first->wait_line(qr/: enters again/);
+    $first->wait_line(qr/$ExampleProgram::GONE.*: enters again/);
     $first->wait_line( qr/^1 of 2 are here/, 2 );
     pass 'one that waits enters again';
     my $second = party( $LONG, $path, 2, undef, @BRIEF );

@@ -143,7 +143,7 @@ subtest 'the session of the leader expires' => sub {
     $anna->wait_line(qr/^work/);
     $server->expire_session( $proxy->client_id );
     cmp_ok term_of($bert), '>', $term, 'the next one leads';
-    $anna->wait_line(qr/^lost: /);
+    $anna->wait_line(qr/^lost: .*$ExampleProgram::GONE/);
     $anna->wait_line(qr/^following, behind bert/);
     pass 'the former leader has lost it, and stands again';
     is_deeply [ grep { /^work/ } after( $anna, qr/^lost/ ) ], [], 'it does not work on';

@@ -137,7 +137,7 @@ subtest 'the session expires' => sub {
 
     $server->expire_session( $proxy->client_id );
     $bert->wait_line(qr/^- anna$/);
-    $anna->wait_line(qr/^! /);
+    $anna->wait_line(qr/^! .*$ExampleProgram::GONE/);
     $anna->wait_line( qr/^\+ anna$/, 2 );
     $bert->wait_line( qr/^\+ anna$/, 2 );
     pass 'a member says so and joins again';

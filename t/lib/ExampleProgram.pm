@@ -16,6 +16,9 @@ my $SOON = 60;
 # if it was back for a moment before; or, from a server that does not answer, of nothing.
 our $LOST = qr/(?:the session has expired|it was deleted|no connection, and the session may expire)/;
 
+# The same, from one that joins again: the error that a call has died of.
+our $GONE = qr/(?:session expired|was deleted|no node)/;
+
 # A program of examples/ in a process of its own. What it prints is collected, with its messages.
 sub start {
     my ( $class, $name, @arguments ) = @_;
