@@ -173,6 +173,7 @@ subtest 'the session moves from one connection to the next' => sub {
     wait_for { $zk->wait(0.05); @events } 60, 'the event';
     is_deeply \@events, [ZOO_DELETED_EVENT], '... and fires';
 
+    $zk->close( keep => 1 );
     my $other = handle( client_id => $zk->client_id );
     ok $other->wait_connected(60), 'another handle';
     is $other->client_id->{client_id}, $id, 'takes it over';
