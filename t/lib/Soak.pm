@@ -404,7 +404,7 @@ sub _tidy_up {
     return;
 }
 
-# Does what has to be done whatever happened before.
+# Does what has to be done whatever happened before, and again when one of those things that may be came between.
 sub _surely {
     my ( $self, $call, $is_fine, $handle ) = @_;
     $handle //= $self->{handles}[0];
@@ -413,8 +413,8 @@ sub _surely {
         return if eval { $call->($handle); 1 };
         my $error = $@;
         die $error if !blessed $error;
-        return     if defined $is_fine                           && $error == $is_fine;
-        die $error if time > $end || !$error->is_connection_loss && !$error->is_session_lost;
+        return     if defined $is_fine && $error == $is_fine;
+        die $error if time > $end || !$self->_may_be($error);
         $self->_turn;
     }
 }

@@ -390,6 +390,11 @@ sub _check {
     return;
 }
 
+sub _may_be {
+    my ( undef, $error ) = @_;
+    return $ALLOWED{ $error->code };
+}
+
 # Runs what may die in a callback of ours. Some loops warn instead, see Soak::_warned.
 sub _living {
     my ( $self, $code ) = @_;
