@@ -9,6 +9,7 @@ my $names;
 BEGIN { $names = Names->take_over }
 
 use Child;
+use FakeZK;
 use FaultProxy;
 use TestZK;
 
@@ -144,6 +145,31 @@ subtest 'a resolver that takes as long as an attempt' => sub {
             1;
         };
         ok $found, 'is waited for' or diag $@;
+    }
+};
+
+# While the session is at a server that is read-only: a question to another one, name and all, may take as long.
+subtest 'a resolver that takes as long as the question whether a server can write' => sub {
+    my $only_reads = sub {
+        my ($connection) = @_;
+        $connection->frame // return;
+        $connection->send_frame( pack 'N N q> N/a* C', 0, 6_000, 0x5555, 'p' x 16, 1 );
+        $connection->serve(ZNONODE);
+    };
+    my @writers = map { "writer-$_.test" } 1 .. 5;
+    my @readers = map { FakeZK->new($only_reads) } @writers;
+    $names->are( $_ => undef ) for @writers;
+    my @zk;
+    for my $n ( 0 .. $#writers ) {
+        my $hosts = join ',', "$writers[$n]:$port", $readers[$n]->hosts;
+        push @zk, ZooKeeper->new( @args, timeout => 6_000, read_only => 1, hosts => $hosts );
+    }
+    for my $zk (@zk) {
+        wait_for { $zk->state == ZOO_READONLY_STATE } 60, 'the read-only server';
+    }
+    $names->are( $_ => '127.0.0.1', seconds => 2 ) for @writers;
+    for my $zk (@zk) {
+        soon_ok { $zk->state == ZOO_CONNECTED_STATE } 60, 'the other one is found';
     }
 };
 

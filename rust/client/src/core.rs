@@ -170,17 +170,20 @@ impl Core {
     /// The moment that was asked for has come, or somebody wants this session looked at.
     pub(crate) fn handle_timer(&mut self, now: Time) {
         self.scheduled = None;
-        self.go_on_probing(now);
         match self.lead {
             // It watches its own timers.
-            Lead::Caller(_) => return,
-            Lead::Kept { since } if now < since + KEEP => return self.plan(),
+            Lead::Caller(_) => return self.go_on_probing(now),
+            Lead::Kept { since } if now < since + KEEP => {
+                self.go_on_probing(now);
+                return self.plan();
+            }
             Lead::Kept { .. } => self.lead = Lead::Engine,
             Lead::Engine => {}
         }
-        // An attempt that is over must not use up the answer for which the next one waits.
+        // What is over, an attempt or a probe, must not use up the answer for which the next one waits.
         self.handle_timeouts(now);
         self.settle(now);
+        self.go_on_probing(now);
         if let Some(host) = self.resolving.take() {
             self.connect_to(host, now);
             self.settle(now);

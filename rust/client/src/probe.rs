@@ -29,7 +29,8 @@ pub(crate) enum Probe {
 pub(crate) struct Asking {
     conn: Conn,
     /// What the server is known as.
-    host: String,
+    pub(crate) host: HostPort,
+    pub(crate) peer: SocketAddr,
     asked: bool,
     answer: Vec<u8>,
 }
@@ -43,7 +44,7 @@ impl Asking {
         peer: SocketAddr,
     ) -> Result<Asking, Errno> {
         let conn = Conn::open(poller, key, peer)?;
-        Ok(Asking { conn, host: host.host.clone(), asked: false, answer: Vec::new() })
+        Ok(Asking { conn, host: host.clone(), peer, asked: false, answer: Vec::new() })
     }
 
     /// Whether an event of the poller is about this one.
@@ -68,7 +69,7 @@ impl Asking {
     /// `None` while the connection is not secure yet: what is listened to then is known already.
     fn advance(&mut self, poller: BorrowedFd<'_>, secure: Option<&Tls>) -> Result<Option<bool>, Trouble> {
         if self.conn.connecting {
-            let secure = secure.map(|settings| (settings, self.host.as_str()));
+            let secure = secure.map(|settings| (settings, self.host.host.as_str()));
             if self.conn.advance(poller, secure)? == Progress::Securing {
                 return Ok(None);
             }

@@ -70,6 +70,15 @@ impl Resolver {
             Err(error) => Answer::Ready(Err(format!("cannot start a resolver thread: {error}"))),
         }
     }
+
+    /// The next who asks for this host is to be sent here, where it has just answered.
+    pub(crate) fn is_at(&self, host: HostPort, address: SocketAddr) {
+        if host.literal().is_some() {
+            return;
+        }
+        let found = Some((Instant::now(), Ok(vec![address])));
+        self.names.lock().unwrap_or_else(PoisonError::into_inner).insert(host, found);
+    }
 }
 
 fn look_up(host: &HostPort) -> Addresses {
@@ -95,6 +104,15 @@ mod tests {
     fn numbers_need_no_resolver() {
         let ask = Resolver::default().ask(&host("127.0.0.1"), || panic!("asked"));
         assert!(matches!(ask, Answer::Ready(Ok(a)) if a == ["127.0.0.1:2181".parse().unwrap()]));
+    }
+
+    #[test]
+    fn where_a_host_has_answered_it_is_looked_for_once() {
+        let (resolver, at) = (Resolver::default(), "127.0.0.9:2181".parse().unwrap());
+        resolver.is_at(host("localhost"), at);
+        let ask = resolver.ask(&host("localhost"), || panic!("asked"));
+        assert!(matches!(ask, Answer::Ready(Ok(a)) if a == [at]));
+        assert!(matches!(resolver.ask(&host("localhost"), || ()), Answer::UnderWay));
     }
 
     #[test]

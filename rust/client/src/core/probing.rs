@@ -45,6 +45,10 @@ impl Core {
             return false;
         }
         if let Some(can_write) = asking.go_on(self.engine.shared.poller(), self.tls.as_ref()) {
+            if can_write {
+                // The session goes there now. Were the name resolved anew, that might fail or take too long.
+                self.resolver.is_at(asking.host.clone(), asking.peer);
+            }
             self.probe = None;
             self.session.handle_probe(now, can_write);
             self.settle(now);
