@@ -8,6 +8,7 @@ use warnings;
 
 use FindBin;
 use Getopt::Long;
+use List::Util  qw(min);
 use Time::HiRes qw(sleep time);
 my $top;
 
@@ -28,12 +29,13 @@ use ZooKeeper::Test::Server;
 # together may: a table that has just grown, or a block of a queue that is not full yet.
 my ( $LIMIT, $ONCE ) = ( 0.5, 4_000 );
 
-# The calls are made in so many parts, and the one in the middle counts: a leak is in all of them, a table that grows or
-# a page that is touched for the first time is in one.
+# The calls are made in so many parts, and the one that leaves the least counts: a leak is in all of them, a table that
+# grows or a page that is touched for the first time is not.
 my $PARTS = 3;
 
-# Whoever seems to leak is measured again so often.
-my $AGAIN = 2;
+# Whoever seems to leak is measured again, and so many seconds are waited each time before memory is looked at: on a busy
+# machine the engine's thread may still have something to free.
+my @AGAIN = ( 0.1, 0.5 );
 
 # Where files are in memory, and how many bytes the server may write for a call of each kind: far more than it does.
 my ( $MEMORY, $WRITTEN ) = ( '/dev/shm', 100_000 );
@@ -134,10 +136,10 @@ printf "%-30s%10s%10s%14s\n", 'call', 'malloc', 'resident', 'descriptors';
 my @leaks = grep { !is_clean(@$_) } grep { $_->[0] =~ /$only/ } @KINDS;
 
 # That a leak would be seen.
-my $seen = measure( sub { push @kept, 'x' x 10 } );
-printf "\nto compare: keeping a string of ten bytes: %.1f\n", $seen->{resident};
+my $seen = measure( sub { push @kept, 'x' x 1_000 } );
+printf "\nto compare: keeping a string of a thousand bytes: %.1f\n", $seen->{resident};
 die "but that is more: this measures nothing\n"
-  if grep { $_ < 10 } grep { defined } @{$seen}{qw(malloc resident)};
+  if grep { $_ < 50 } grep { defined } @{$seen}{qw(malloc resident)};
 print @leaks
   ? "\nLEAKS: " . join( ', ', map { $_->[0] } @leaks ) . "\n"
   : "\nnothing leaks\n";
@@ -149,8 +151,8 @@ sub is_clean {
     $code->() for 1 .. $calls / 10;    # fills caches and free lists
     my $most = $LIMIT + $ONCE / int( $calls / $PARTS );
     my ( $left, $clean );
-    for ( 0 .. $AGAIN ) {
-        $left  = measure($code);
+    for my $pause ( 0, @AGAIN ) {
+        $left  = measure( $code, $pause );
         $clean = $left->{descriptors} <= 0 && !grep { defined && $_ >= $most } @{$left}{qw(malloc resident)};
         last if $clean;
     }
@@ -163,7 +165,7 @@ sub is_clean {
 # Bytes per call by malloc's account and by the kernel's, and descriptors of all. What is noted meanwhile has its place
 # before, lest it be taken for a leak itself.
 sub measure {
-    my ($code) = @_;
+    my ( $code, $pause ) = @_;
     my $each   = int $calls / $PARTS;
     my $files  = at_rest();
     my @malloc = my @resident = (0) x ( 1 + $PARTS );
@@ -172,22 +174,19 @@ sub measure {
             $code->() for 1 .. $each;
             left_open($files);    # what the engine's thread still holds of handles that are gone is no leak
         }
+        sleep $pause if $pause;
         $resident[$part] = Bench::Memory::resident();
         $malloc[$part]   = $in_use->() if $in_use;
     }
     return {
-        malloc      => $in_use ? median( grown(@malloc) ) / $each : undef,
-        resident    => median( grown(@resident) ) / $each,
+        malloc      => $in_use ? min( grown(@malloc) ) / $each : undef,
+        resident    => min( grown(@resident) ) / $each,
         descriptors => left_open($files),
     };
 }
 
 sub grown {
     return map { $_[$_] - $_[ $_ - 1 ] } 1 .. $#_;
-}
-
-sub median {
-    return ( sort { $a <=> $b } @_ )[ $#_ / 2 ];
 }
 
 sub fails {
