@@ -4,6 +4,7 @@ use Test::More;
 use Digest::SHA qw(sha1_base64);
 use lib 't/lib';
 use TestZK;
+use Time::HiRes qw(sleep);
 
 use ZooKeeper;
 use ZooKeeper::Constants;
@@ -235,6 +236,22 @@ sub follow {
     );
 }
 
+# Whether these members have the configuration and keep their connections. One that has just joined first lets go of all it
+# has; clients that come then go elsewhere, and stay there. They look for none before their loop runs.
+sub all_serve {
+    my @members = @_;
+    my ($data) = config();
+    my @handles =
+      map { ZooKeeper->new( @args, hosts => $servers->hosts($_), request_timeout => 5 ) } @members;
+    for my $pause ( 0.5, 0 ) {
+        for my $zk (@handles) {
+            eval { $zk->sync('/'); $zk->get_config eq $data } && !$zk->metrics->{reconnects} or return 0;
+        }
+        sleep $pause;
+    }
+    return 1;
+}
+
 subtest 'sixty clients that follow the configuration spread over the servers that it has' => sub {
     my @clients = map { { zk => ZooKeeper->new(@core) } } 1 .. 60;
     $_->{zk}->wait_connected for @clients;
@@ -244,13 +261,8 @@ subtest 'sixty clients that follow the configuration spread over the servers tha
         my $hosts = hosts_of( config() );
         my %at;
 
-# A server that has just joined takes a moment to serve; until it does, clients go elsewhere, and stay there. They
-# look for none before their loop runs.
         my @members = grep { index( $hosts, $servers->hosts($_) ) >= 0 } 0 .. 3;
-        wait_for {
-            !grep { ( $servers->mode($_) // '' ) !~ /\A(?:leader|follower)\z/ } @members
-        }
-        60, 'all members to serve';
+        wait_for { all_serve(@members) } 120, 'all members to serve';
         wait_for {
             $_->{zk}->dispatcher->run_loop_once(0) for @clients;
             %at = ();
