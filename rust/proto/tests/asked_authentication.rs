@@ -105,6 +105,28 @@ fn without_a_connection_it_is_given_up_after_the_session_timeout() {
 }
 
 #[test]
+fn a_process_that_stood_still_over_both_limits_is_told_of_the_one_that_came_first() {
+    let mut pair = Pair::new(config("a"));
+    authenticate_within(&mut pair, 1, Some(60_000));
+    authenticate_within(&mut pair, 2, Some(500));
+    for (token, ms) in [(3, 60_000), (4, 500)] {
+        pair.session.submit(pair.now, &GET, token, None, Some(MS(ms))).unwrap();
+    }
+    pair.now = pair.now + MS(600_000);
+    pair.advance(MS(0));
+    let mut codes: Vec<_> = completed(&mut pair)
+        .into_iter()
+        .filter_map(|o| match o {
+            Output::Completed { token, result } => Some((token, result.unwrap_err().code)),
+            _ => None,
+        })
+        .collect();
+    codes.sort_unstable_by_key(|(token, _)| *token);
+    let (lost, late) = (Code::CONNECTION_LOSS, Code::OPERATION_TIMEOUT);
+    assert_eq!(codes, [(1, lost), (2, late), (3, lost), (4, late)]);
+}
+
+#[test]
 fn a_connection_stops_the_time_for_it_and_leaves_the_deadline() {
     let mut pair = Pair::new(config("a"));
     authenticate_within(&mut pair, 1, Some(6_000));

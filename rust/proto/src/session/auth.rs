@@ -222,8 +222,9 @@ impl Session {
         for index in 0..self.auth.entries.len() {
             let Some(entry) = self.auth.entries.get_mut(index) else { return };
             let Some(asked) = entry.asked.take_if(|a| a.until(connected) <= now) else { continue };
-            let in_time = asked.deadline > now;
-            let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
+            // As of requests, it is the limit that came first.
+            let had_time = asked.until(connected) < asked.deadline;
+            let code = if had_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
             self.note_unanswered(1, code);
             self.fail(asked.token, code, false);
         }

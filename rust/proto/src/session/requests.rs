@@ -337,11 +337,12 @@ impl Session {
             std::mem::take(&mut self.waiting).into_iter().partition(|w| w.connect_by <= now);
         self.connect_by = waiting.iter().map(|w| w.connect_by).min();
         self.waiting = waiting;
-        for pending in late.into_iter().map(|w| w.pending) {
-            let in_time = pending.deadline > now;
-            let code = if in_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
+        for Waiting { connect_by, pending, .. } in late {
+            // Whichever limit came first: a process that stood still may find that both are over.
+            let had_time = connect_by < pending.deadline;
+            let code = if had_time { Code::CONNECTION_LOSS } else { Code::OPERATION_TIMEOUT };
             self.note_unanswered(usize::from(pending.token.is_some()), code);
-            let detail = self.trouble().filter(|_| in_time);
+            let detail = self.trouble().filter(|_| had_time);
             self.fail_unsent(pending, code, detail);
         }
     }
