@@ -260,7 +260,8 @@ sub _works {
       [ create => [ "$node/e-", ephemeral => 1, sequential => 1 ] ],
       [ set => [ $node, 'child' ] ];
     my $future = $zk->exists_f($node);
-    $self->_living( sub { $future->get } ) while !$future->is_ready;
+    $self->_living( sub { $future->await } ) while !$future->is_ready;
+    $self->_check( exists => scalar $future->failure );   # like the others it may be lost with the connection
     $zk->close if !$vanishes;
     return;
 }
@@ -270,10 +271,10 @@ sub _see_children {
     my ($self) = @_;
     for my $child ( splice @{ $self->{children} } ) {
         vec( my $fds = '', fileno $child->{read}, 1 ) = 1;
-        if ( !$child->{ended} && select $fds, undef, undef, 0 ) {
+        if ( !$child->{ended} && 0 < select $fds, undef, undef, 0 ) {    # -1 if a signal comes between
             $child->{ended} = !sysread $child->{read}, $child->{said}, 10, length $child->{said};
         }
-        if ( $child->{ended} && waitpid $child->{pid}, WNOHANG ) {    # by us, or by EV
+        if ( $child->{ended} && waitpid $child->{pid}, WNOHANG ) {       # by us, or by EV
             $self->_problem("a child that $child->{what} has not come to its end") if $child->{said} ne 'ok';
             next;
         }
