@@ -132,7 +132,7 @@ sub _slope {
     return if @points < 3;
     my @slopes;
     for my $i ( 0 .. $#points ) {
-        for my $j ( $i + 1 .. $#points ) {
+        for my $j ( grep { $points[$_][0] > $points[$i][0] } $i + 1 .. $#points ) {
             push @slopes, 3_600 * ( $points[$j][1] - $points[$i][1] ) / ( $points[$j][0] - $points[$i][0] );
         }
     }

@@ -3,9 +3,10 @@ use strict;
 use warnings;
 
 use IO::Handle;
+use List::Util  qw(max);
 use POSIX       ();
 use Socket      qw(AF_UNIX PF_UNSPEC SOCK_STREAM);
-use Time::HiRes qw(sleep);
+use Time::HiRes qw(sleep time);
 use ZooKeeper::Test::Server;
 
 # The servers of a soak run, in a process of their own: that whose descriptors and memory are watched has nothing but the
@@ -64,9 +65,11 @@ sub ask {
 # The answer if it comes within so many seconds.
 sub answer {
     my ( $self, $seconds ) = @_;
+    my $end = time + ( $seconds // 0 );
     while ( $self->{buffer} !~ /\n/ ) {
         vec( my $fds = '', fileno $self->{socket}, 1 ) = 1;
-        my $found = select $fds, undef, undef, $seconds // 0;
+        my $found = select $fds, undef, undef, max( 0, $end - time );
+        next   if $found < 0 && time < $end;    # a signal came between
         return if $found <= 0;
         sysread $self->{socket}, $self->{buffer}, 65_536, length $self->{buffer}
           or die "the servers' process has ended\n";
