@@ -3,7 +3,7 @@ use strict;
 use warnings;
 
 use File::Temp   ();
-use List::Util   qw(max min shuffle);
+use List::Util   qw(max min shuffle sum);
 use Scalar::Util qw(blessed);
 use Soak::Gauges;
 use Soak::Servers;
@@ -294,10 +294,13 @@ sub _rest {
     $self->_until( 'answers',
         sub { !%{ $self->{pending} } && !@{ $self->{children} } && !$self->{servers}->is_busy } );
     $self->_happens_trace if $self->{is_tracing};    # its file is open
+    $self->_until( 'connections', sub { $self->_are_connected } );
+
+# What nobody waits for any more, a future that was cancelled, say, may still have something watched when it is answered.
     $self->_until(
-        'connections',
+        'answers that nobody wants',
         sub {
-            !grep { !$_->{zk}->is_connected } @{ $self->{handles} };
+            !grep { $_->{zk}->metrics->{in_flight} } @{ $self->{handles} };
         }
     );
     for my $handle ( @{ $self->{handles} } ) {
@@ -315,6 +318,10 @@ sub _rest {
     }
     $self->_tidy_up;
     $self->_surely( sub { $_[0]{zk}->exists('/') }, undef, $_ ) for @{ $self->{handles} };
+
+    # The client's thread answers these, and so it has let go of handles that went before.
+    $self->_ask( $_, exists => ['/'], undef, undef, 'cb' ) for @{ $self->{handles} };
+    $self->_until( 'answers', sub { !%{ $self->{pending} } } );
     my @dispatchers = values %{ $self->{dispatchers} };
     $self->_until(
         'an empty channel',
@@ -327,7 +334,9 @@ sub _rest {
     my $now;
     my $first       = $self->{first};
     my $is_as_first = sub {
+        my $reconnects = $self->_reconnects;
         $now = $self->_now;
+        return 0 if !$self->_are_connected || $self->_reconnects != $reconnects;    # a socket less, or more
         return 0 if $now->{watches} || $now->{in_flight} || $now->{zombies};
         return 1 if !$first;
         my $handles = @{ $self->{handles} };
@@ -341,6 +350,16 @@ sub _rest {
     $self->{gauges}->note( time - $self->{start}, 1, $now );
     $self->{last} = $now;
     return;
+}
+
+sub _are_connected {
+    my ($self) = @_;
+    return !grep { !$_->{zk}->is_connected } @{ $self->{handles} };
+}
+
+sub _reconnects {
+    my ($self) = @_;
+    return sum( map { $_->{zk}->metrics->{reconnects} } @{ $self->{handles} } );
 }
 
 sub _how_it_is {
@@ -377,14 +396,16 @@ sub _differences {
       map { sprintf '%+d %s', $kinds{$_}, $_ } grep { $kinds{$_} } sort keys %kinds;
 }
 
-# Whether the servers know of those sessions that there are, and no other, and of one connection of each.
+# Whether the servers know of those sessions that there are, and no other, and of one connection of each. One that stands
+# still does not say.
 sub _are_sessions_right {
     my ($self) = @_;
     return 0 if $self->{servers}->is_busy;
     $self->{servers}->ask('sessions');
     my $answer = $self->{servers}->answer(30) // return 0;
-    my $mine   = join ',',
-      sort map { sprintf '%x', ( $_->{zk}->client_id || return 0 )->{client_id} } @{ $self->{handles} };
+    my $mine   = join( ',',
+        sort map { sprintf '%x', ( $_->{zk}->client_id || return 0 )->{client_id} } @{ $self->{handles} } )
+      || '-';
     my ( $ok, @theirs ) = @$answer;
     $self->{sessions} = "sessions $mine, @theirs by the servers";
     return $ok && 2 == grep { $_ eq $mine } @theirs;
@@ -470,7 +491,7 @@ sub _end {
     my $count = @{ $self->{handles} };
     $self->{handles} = [];
     return if $self->problems;
-    $self->_until( 'no session', sub { "@{ $self->{servers}->asked('sessions') }" eq '1 - -' } );
+    $self->_until( 'no session', sub { $self->_are_sessions_right } );
     my $now;
     eval {
         $self->_until( 'descriptors', sub { $now = $self->_now; $now->{fds} == $had->{fds} - $count }, 30 );
