@@ -60,7 +60,8 @@ subtest 'an exists that fails keeps no watcher' => sub {
     is eval { $handle->exists( '/x', watcher => $watcher ); 1 } // 0 + $@, ZSYSTEMERROR,
       'an error of the server';
     is_deeply [ $handle->get_watchers ], [], 'no watcher';
-    my $nowhere = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 200, dispatcher => 'Pipe' );
+    my $nowhere =
+      ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 200, request_timeout => 60, dispatcher => 'Pipe' );
     is eval { $nowhere->exists( '/x', watcher => $watcher ); 1 } // 0 + $@, ZCONNECTIONLOSS, 'no server';
     is_deeply [ $nowhere->get_watchers ], [], 'no watcher';
 };

@@ -25,7 +25,8 @@ sub said {
 my $failed = qr/\AError waiting for the connection: connection loss/;
 
 subtest 'a call that waited as long as it may' => sub {
-    my $zk = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 600, dispatcher => 'Pipe' );
+    my $zk =
+      ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 600, request_timeout => 60, dispatcher => 'Pipe' );
     ok !eval {
         deadline 60, sub { $zk->get('/x') };
         1;

@@ -273,7 +273,13 @@ subtest 'servers that are none of TLS' => sub {
 
 subtest 'calls in all their forms' => sub {
     my $closes = FakeZK->new( sub { $_[0]->_bytes(5) } );
-    my $zk  = ZooKeeper->new( hosts => $closes->hosts, timeout => 600, tls => {@ca}, dispatcher => 'Pipe' );
+    my $zk     = ZooKeeper->new(
+        hosts           => $closes->hosts,
+        timeout         => 600,
+        request_timeout => 60,
+        tls             => {@ca},
+        dispatcher      => 'Pipe'
+    );
     my $why = qr/connection loss: \S+: TLS: the server closed the connection in the handshake/;
     ok !eval {
         deadline 60, sub { $zk->create('/x') };
