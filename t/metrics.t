@@ -145,11 +145,12 @@ subtest 'reconnects' => sub {
 };
 
 subtest 'pings are requests' => sub {
-    my $zk = ZooKeeper->new( hosts => $server->hosts, timeout => 1_000, dispatcher => 'Pipe' );
+    my $zk = ZooKeeper->new( hosts => $server->hosts, timeout => 3_000, dispatcher => 'Pipe' );
     $zk->wait_connected;
-    my $sent = $zk->metrics->{sent};
-    wait_for { $zk->metrics->{sent} >= $sent + 2 } 60, 'two pings';
-    wait_for { $zk->metrics->{received} == $zk->metrics->{sent} } 60, 'their answers';
+    my %before = %{ $zk->metrics };
+    for my $what (qw(sent received)) {    # one that is lost with its connection has no answer
+        wait_for { $zk->metrics->{$what} >= $before{$what} + 2 } 60, "two pings $what";
+    }
     cmp_ok $zk->metrics->{last_rtt_us}, '>', 0, 'whose time is taken, too';
 };
 
