@@ -99,7 +99,7 @@ for my $how (qw(dies exits)) {
           if $where ne 'in wait_connected';
     }
 }
-ends_well( "a handler that sets a flag, $_", $handler{flags}, $short{$_}, timeout => 3_000 )
+ends_well( "a handler that sets a flag, $_", $handler{flags}, $short{$_}, timeout => 6_000 )
   for sort keys %short;
 for my $dispatcher ( dispatchers() ) {
     my @arg = ( dispatcher => $dispatcher, alive => 1 );
