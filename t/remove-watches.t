@@ -219,7 +219,7 @@ subtest 'without waiting' => sub {
     for my $kind ( 'data', 'persistent' ) {
         watch( $zk, $path, $heard, $kind );
         $zk->remove_watches( $path, cb => sub { push @answers, [@_]; push @$heard, 'answer' } );
-        soon_ok { 1 while $zk->dispatcher->dispatch_event; @answers } 10, "$kind: the callback is called";
+        soon_ok { 1 while $zk->dispatcher->dispatch_event; @answers } 60, "$kind: the callback is called";
         is_deeply \@answers, [ [undef] ], "$kind: without an error";
         is join( ' ', splice @$heard ), "$kind:$kind{$kind}{removed} answer", "$kind: behind the watcher";
         @answers = ();
@@ -336,7 +336,7 @@ subtest 'text and chroot' => sub {
     my $seen;
     my $watcher = $zk->add_watch( "/\x{263a}", watcher => sub { $seen = $_[0] } );
     $zk->remove_watches( "/\x{263a}", watcher => $watcher );
-    soon_ok { 1 while $zk->dispatcher->dispatch_event; $seen } 10, 'told';
+    soon_ok { 1 while $zk->dispatcher->dispatch_event; $seen } 60, 'told';
     is_deeply [ @$seen{qw(type state path)} ], [ 7, ZOO_CONNECTED_STATE, "/\x{263a}" ],
       'with the path as it was given';
 };

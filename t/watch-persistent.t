@@ -98,7 +98,7 @@ subtest 'arguments, forms and errors' => sub {
         $zk->add_watch( $path, watcher => sub { push @events, $_[0] }, cb => sub { push @answers, [@_] } ) ],
       [],
       'with cb nothing is returned';
-    soon_ok { drain($zk); @answers } 10, 'cb is called';
+    soon_ok { drain($zk); @answers } 60, 'cb is called';
     is $answers[0][0], undef, 'without an error';
     isa_ok $answers[0][1], 'ZooKeeper::Watcher', 'with the watcher, which';
     my $watcher = deadline 30, sub {

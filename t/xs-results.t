@@ -115,7 +115,7 @@ subtest 'text' => sub {
     ok $zk->_exists($upgraded),    'bytes are the same however Perl stores them';
     ok !$text->_exists($upgraded), 'utf8: and are the characters that they look like';
     $zk->_delete( "$base/$bytes", -1 );
-    my $event = wait_for { $events->recv } 10, 'the event';
+    my $event = wait_for { $events->recv } 60, 'the event';
     is_deeply $event, { type => 2, state => 3, path => "$base/$name", watcher => 77 },
       'utf8: the path of an event is text';
     my @id   = { id => "caf\xe9:x", scheme => 'digest', perms => 31 };
@@ -131,7 +131,7 @@ subtest 'events' => sub {
     is $channel->size, 1, 'an event is there before the reply to what came after it';
     is_deeply $channel->recv, { type => 3, state => 3, path => $path, watcher => 2**40 }, 'with its watcher';
     is_deeply [ $zk->_add_auth( 'digest', "a:b\0", 5 ) ], [], 'add_auth gives nothing';
-    my $event = wait_for { $channel->recv } 10, 'the event';
+    my $event = wait_for { $channel->recv } 60, 'the event';
     is_deeply $event, { type => 0, state => 0, path => undef, watcher => 5 }, 'and tells the watcher';
 };
 
