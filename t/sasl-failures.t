@@ -232,7 +232,7 @@ subtest 'a server that stalls amid the login is left for another' => sub {
             $zk = handle(
                 $server, login('bob'),
                 hosts   => join( ',', $fake->hosts, $good->hosts ),
-                timeout => 3_000
+                timeout => 6_000
             );
             is eval {
                 deadline 60,

@@ -64,7 +64,8 @@ subtest 'a thread has objects of its own' => sub {
     like in_thread(
         sub {
             my $own = ZooKeeper::Channel->new;
-            $zk->_connect( { hosts => '127.0.0.1:1', timeout => 500, channel => $own } );
+            $zk->_connect(
+                { hosts => '127.0.0.1:1', timeout => 500, request_timeout => 60, channel => $own } );
             return error_of( sub { $zk->_get('/x') } );
         }
       ),
