@@ -15,13 +15,21 @@ my $LONGEST_TTL = ( 1 << 40 ) - 1;
 
 # What the operations do that the original module does not have, against some server: results, errors, arguments.
 # (Their forms are compared in AsyncCommands, under every loop.)
-my ( $server, $hosts, $base, $zk );
+my ( $server, $hosts, $base, $follower, $zk );
 
 sub operations {
     ($server) = @_;
     $hosts = $server->hosts;
     $base  = fresh_path('operations');
-    $zk    = handle();
+
+    # Not at the leader, which answers a sync before it has applied itself what others have seen already.
+    my @leader;
+    wait_for {
+        @leader = grep { defined } $server->leader
+    }
+    60, 'a leader';
+    ($follower) = grep { $server->count == 1 || $_ != $leader[0] } 0 .. $server->count - 1;
+    $zk = handle( hosts => $server->hosts($follower) );
     $zk->create($base);
     subtest 'create2'                 => \&create2;
     subtest 'get_children2'           => \&get_children2;
@@ -93,7 +101,7 @@ sub get_children2 {
     my ($watcher) = $zk->get_watchers( path => $path );
     is $watcher->type, 'get_children', 'the type of its watcher';
     $zk->create("$path/f");
-    soon_ok { 1 while $zk->dispatcher->dispatch_event; $heard } 10, 'its watcher hears of another one';
+    soon_ok { 1 while $zk->dispatcher->dispatch_event; $heard } 60, 'its watcher hears of another one';
     fails(
         sub {
             $zk->get_children2( "$base/none", watcher => sub { } );
@@ -108,10 +116,7 @@ sub get_children2 {
 sub sync {
     is $zk->sync($base), $base, 'returns the path';
     my $writer = handle();
-
-    # Not at the leader, which answers before it has applied itself what others have seen already.
-    my ($follower) = grep { $server->count == 1 || $_ != $server->leader } 0 .. $server->count - 1;
-    my $reader = ZooKeeper->new( hosts => $server->hosts($follower), dispatcher => 'Pipe' );
+    my $reader = handle( hosts => $server->hosts($follower) );
     for my $n ( 1 .. 20 ) {
         $writer->set( $base, $n );
         $reader->sync($base);
@@ -232,8 +237,9 @@ sub transactions {
       [ '', '/s-0000000000', '/e', '/c', '/t-0000000003', '/c2' ], 'paths';
 
     # A server before 3.9 takes a create2 in a transaction for a create, and has no stat in its answer.
-    my @stats = map { $_->{stat} ? 1 : 0 } @results;
-    my @first = $server->version ge '3.9' ? 1 : 0;
+    my @stats   = map { $_->{stat} ? 1 : 0 } @results;
+    my $version = wait_for { $server->version } 60, 'the version';
+    my @first   = $version ge '3.9' ? 1 : 0;
     is_deeply \@stats, [ (@first) x 3, 0, 0, 1 ], 'stats' or diag explain \@results;
     is $results[0]{stat}{dataLength}, 3, 'the stat is the node\'s' if $results[0]{stat};
     is_deeply [ $zk->transaction->create2("$path/n")->create2($path)->commit ],
@@ -264,7 +270,8 @@ sub below_a_chroot {
     is_deeply [ map { $_->{path} }
           $below->transaction->create2('/t')->create( '/u', container => 1 )->commit ],
       [qw(/t /u)], 'transactions';
-    is_deeply [ $below->delete( '/p', recursive => 1 ) ], [],          'delete recursive';
+    is_deeply [ $below->delete( '/p', recursive => 1 ) ], [], 'delete recursive';
+    $zk->sync("$base/chroot");
     is_deeply [ sort $zk->get_children("$base/chroot") ], [qw(a t u)], 'the node and what was below are gone';
     fails( sub { $below->delete( '/', recursive => 1 ) }, ZBADARGUMENTS, 'the root can not be deleted' );
     is $below->get_all_children_number('/'), 3, 'of the root, nothing';
