@@ -6,6 +6,7 @@ use lib 't/lib';
 use OperationsSuite;
 use TestZK;
 
-operations( test_server( servers => 3 ) );
+# A server that stands still for five ticks is dropped.
+operations( test_server( servers => 3, tick_time => 2_000 ) );
 
 done_testing;
