@@ -92,7 +92,7 @@ subtest 'a server that stops reading' => sub {
 
 subtest 'forked children' => sub {
     my $proxy = CountingProxy->new( $server->secure_hosts );
-    my $zk    = handle( hosts => $proxy->hosts );
+    my $zk    = handle( hosts => $proxy->hosts, timeout => 600_000 );              # no ping meanwhile
     my $path  = $zk->create( fresh_path('fork'), ephemeral => 1, value => 'v' );
     my $id    = $zk->client_id->{client_id};
     my $sent  = sub { length( ( $proxy->connections )[0]{sent} ) };
