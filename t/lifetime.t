@@ -49,7 +49,7 @@ for my $dispatcher ( dispatchers() ) {
 
 # Handles of a program that ends while its server stands still. Each of them could take a second, for it waits so long
 # for the server's word.
-my $HANDLES = 15;
+my $HANDLES = 25;
 my %program = (
     'globals'                      => 'our @zk = handles(); ready();',
     'lexicals of the file'         => 'my @zk = handles(); ready();',
@@ -96,7 +96,7 @@ for my $name ( sort keys %program ) {
             close $output;
             $server->resume if $stalled;
             is_deeply \@words, [], 'it ends without a word';
-            cmp_ok $took, '<', 10, $stalled ? 'in a second or so, though the server stands still' : 'at once';
+            cmp_ok $took, '<', 20, $stalled ? 'in a second or so, though the server stands still' : 'at once';
             soon_ok { !$setup->get_children($base) } 30, 'and its sessions with it';
         }
     };
