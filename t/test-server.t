@@ -203,11 +203,11 @@ sub state {
 # A session by hand: its socket and what a client's client_id would give.
 sub session {
     my ( $port, $id ) = @_;
-    my $socket = IO::Socket::INET->new( PeerAddr => "127.0.0.1:$port", Timeout => 5 ) or die "connect: $!";
+    my $socket = IO::Socket::INET->new( PeerAddr => "127.0.0.1:$port", Timeout => 60 ) or die "connect: $!";
     $id //= { client_id => 0, passwd => "\0" x 16 };
-    $socket->syswrite( pack 'N/a*', pack 'N q> N q> N/a* C', 0, 0, 5000, @{$id}{qw(client_id passwd)}, 0 );
+    $socket->syswrite( pack 'N/a*', pack 'N q> N q> N/a* C', 0, 0, 60_000, @{$id}{qw(client_id passwd)}, 0 );
     my $answer = '';
-    deadline 10, sub {
+    deadline 60, sub {
         while ( length $answer < 41 ) { $socket->sysread( $answer, 100, length $answer ) or die 'closed' }
     };
     my ( undef, undef, undef, $client_id, $passwd ) = unpack 'N N N q> N/a*', $answer;
@@ -216,7 +216,7 @@ sub session {
 
 sub ended {
     my ($socket) = @_;
-    return deadline 10, sub {
+    return deadline 60, sub {
         1 while $socket->sysread( my $rest, 100 );
         return 1;
     };
