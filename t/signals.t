@@ -160,17 +160,17 @@ subtest 'many signals' => sub {
 };
 
 subtest 'a call inside a handler' => sub {
-    my $inner;
+    my ( $inner, $resume );
     local $SIG{ALRM} = sub {
+        $resume = fork // die "fork: $!";
+        if ( !$resume ) {
+            select undef, undef, undef, 1;
+            kill CONT => $server->pid;
+            POSIX::_exit(0);
+        }
         $inner = eval { ZooKeeper->new( hosts => $server->hosts )->exists($base) } ? 'other' : $@;
     };
     $server->pause;
-    my $resume = fork // die "fork: $!";
-    if ( !$resume ) {
-        select undef, undef, undef, 2;
-        kill CONT => $server->pid;
-        POSIX::_exit(0);
-    }
     alarm 1;
     my $outer = eval { $zk->get($base) } // $@;
     waitpid $resume, 0;
