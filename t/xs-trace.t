@@ -10,7 +10,8 @@ use ZooKeeper::XS;
 
 # Nobody answers there, and after 500 ms a call says so.
 my $zk = bless {}, 'ZooKeeper';
-$zk->_connect( { hosts => '127.0.0.1:1', timeout => 500, channel => ZooKeeper::Channel->new } );
+$zk->_connect(
+    { hosts => '127.0.0.1:1', timeout => 500, request_timeout => 60, channel => ZooKeeper::Channel->new } );
 
 my $dir  = File::Temp->newdir;
 my $file = "$dir/trace";
