@@ -6,7 +6,7 @@ use lib 't/lib';
 use OperationsSuite;
 use TestZK;
 
-# A server that stands still for five ticks is dropped.
+# A server that stands still for four ticks is dropped.
 operations( test_server( servers => 3, tick_time => 2_000 ) );
 
 done_testing;

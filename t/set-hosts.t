@@ -10,7 +10,7 @@ use TestZK;
 use ZooKeeper;
 use ZooKeeper::Constants;
 
-my $server = test_server( servers => 3, tick_time => 2_000 );    # who stands still for five ticks is dropped
+my $server = test_server( servers => 3, tick_time => 2_000 );    # who stands still for four ticks is dropped
 my @host   = map { $server->hosts($_) } 0 .. 2;
 my @args   = ( timeout => 30_000, dispatcher => 'Pipe' );
 my $setup  = ZooKeeper->new( @args, hosts => $server->hosts );

@@ -8,7 +8,7 @@ use TestZK;
 use ZooKeeper;
 use ZooKeeper::Constants;
 
-my $server = test_server( servers => 3, tick_time => 2_000 );    # who stands still for five ticks is dropped
+my $server = test_server( servers => 3, tick_time => 2_000 );    # who stands still for four ticks is dropped
 
 my @states;
 my $zk = ZooKeeper->new(
