@@ -104,9 +104,12 @@ subtest 'destruction' => sub {
     my $server     = FakeZK->new( sub { listen_to( $_[0] ) } );
     my $dispatcher = ZooKeeper::Dispatcher::Pipe->new;
     my $zk         = connect_to( $server, dispatcher => $dispatcher );
-    my $other      = connect_to( $server, dispatcher => $dispatcher );
-    my $not_gone   = Answers->new->ask_all($other);
-    my $answers    = Answers->new->ask_all($zk);
+
+    # The server has one connection at a time. That is to be this one's.
+    deadline 60, sub { $zk->wait_connected };
+    my $other    = connect_to( $server, dispatcher => $dispatcher );
+    my $not_gone = Answers->new->ask_all($other);
+    my $answers  = Answers->new->ask_all($zk);
     are_sent( $server, $ALL, $zk );
     deadline 60, sub { undef $zk };
     my $at_once = grep { !/never/ } $answers->told;
@@ -311,11 +314,7 @@ subtest 'the connection is lost with most of the requests not yet sent' => sub {
 };
 
 subtest 'there never was a connection' => sub {
-    my $port = do {
-        my $socket = IO::Socket::INET->new( LocalAddr => '127.0.0.1', Listen => 1 ) or die $!;
-        $socket->sockport;
-    };
-    my $zk      = ZooKeeper->new( hosts => "127.0.0.1:$port", timeout => 1_500, dispatcher => 'Pipe' );
+    my $zk      = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 1_500, dispatcher => 'Pipe' );
     my $answers = Answers->new->ask_all($zk);
     $answers->ask( $zk, add_auth => digest => 'u:p' ) for 1 .. 3;
     $answers->wait_for_all( $zk->dispatcher, 30 );
@@ -337,18 +336,21 @@ subtest 'the server does not even answer the handshake' => sub {
 };
 
 subtest 'the server stalls' => sub {
+    my $has_stalled;
     my $server = FakeZK->new(
         sub {
             my ($connection) = @_;
-            if ( $connection->number == 1 ) {
-                $connection->handshake(3_000) or return;
-                1 while defined $connection->frame;    # not even pongs
-                return;
+            $connection->handshake(3_000) or return;
+            return $connection->serve(ZNONODE) if $has_stalled;
+
+            # Not even pongs. Whoever has asked for nothing may have been given up before it could.
+            while ( defined( my $frame = $connection->frame ) ) {
+                $has_stalled = 1 if 11 != unpack 'x4 l>', $frame;
             }
-            $connection->handshake(3_000) and $connection->serve(ZNONODE);
         }
     );
-    my $zk      = connect_to( $server, timeout => 3_000, request_timeout => 60 );
+    my $zk = connect_to( $server, timeout => 3_000, request_timeout => 60 );
+    deadline 60, sub { $zk->wait_connected(60) };
     my $answers = Answers->new->ask_all($zk);
     $answers->wait_for_all( $zk->dispatcher, 30 );
     all_are( $answers, all_told( ZCONNECTIONLOSS, 1 ), 'the connection is given up, and all are told' );
