@@ -77,9 +77,11 @@ sub event_before_data {
     my $path    = $stage->node;
     my $last    = 150;
     $zk->exists($path);
+    pipe my $told, my $tell or die "pipe: $!\n";
     my $writer = fork // die "fork: $!\n";
     if ( !$writer ) {
         alarm 60;
+        sysread $told, my $byte, 1;
         my $own = ZooKeeper->new( hosts => $stage->server->hosts, dispatcher => 'Pipe' );
         $own->set( $path, $_ ) for 1 .. $last;
         POSIX::_exit(0);
@@ -109,6 +111,8 @@ sub event_before_data {
           : $stage->ask( $zk, $path, sub { $again->( undef, @_ ) } );
     };
     $watch->();
+    ok $stage->until( sub { defined $armed } ), 'a watch is set';
+    syswrite $tell, '.';    # else all might be written by now
     $zk->get( $path, cb => $look ) for 1 .. 3;
     ok $stage->until( sub { $newest >= $last } ), 'all data come';
     waitpid $writer, 0;
