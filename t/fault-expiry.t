@@ -19,13 +19,25 @@ my @args   = ( hosts => $proxy->hosts, timeout => 30_000, dispatcher => 'Pipe' )
 my $setup  = ZooKeeper->new( @args, hosts => $server->hosts );
 $setup->create($base);
 
+# What this handle says when it has caught up: it is asked again when its connection is lost meanwhile, for on a busy
+# machine servers may elect another leader at any time.
+sub asked_of ($&) {
+    my ( $zk, $code ) = @_;
+    my @answer;
+    wait_for {
+        eval { $zk->sync('/'); @answer = $code->(); 1 } || ( ref $@ && $@->is_connection_loss ? 0 : die $@ )
+    }
+    60, 'an answer';
+    return wantarray ? @answer : $answer[0];
+}
+
 # A handle that knows all there is, with an ephemeral node, and what its default watcher was told.
 sub session {
     my ( $name, @more ) = @_;
     my @states;
-    my $zk = ZooKeeper->new( @args, @more, watcher => sub { push @states, $_[0]{state} } );
-    $zk->sync('/');
-    $zk->create( "$base/$name", ephemeral => 1 );
+    my $zk   = ZooKeeper->new( @args, @more, watcher => sub { push @states, $_[0]{state} } );
+    my $node = "$base/$name";
+    asked_of $zk, sub { $zk->exists($node) || $zk->create( $node, ephemeral => 1 ) };
     return ( $zk, \@states );
 }
 
@@ -56,8 +68,8 @@ sub wait_for_all {
 # The numbers of those that are there.
 sub there {
     my ($name) = @_;
-    $setup->sync('/');
-    return { map { /\A\Q$name\E-(\d+)\z/ ? ( $1 => 1 ) : () } $setup->get_children($base) };
+    my @names  = asked_of $setup, sub { $setup->get_children($base) };
+    return { map { /\A\Q$name\E-(\d+)\z/ ? ( $1 => 1 ) : () } @names };
 }
 
 my %END = (
@@ -84,8 +96,8 @@ for my $end ( sort keys %END ) {
         is scalar( grep { $_ == ZOO_EXPIRED_SESSION_STATE } @$states ), 1,
           'the default watcher hears of it once';
         is eval { $zk->exists($base); 1 } // 0 + $@, ZSESSIONEXPIRED, 'a call does, too';
-        $setup->sync('/');
-        is $setup->exists("$base/$name"), undef, 'its ephemeral node is gone';
+        is scalar( asked_of $setup, sub { $setup->exists("$base/$name") } ), undef,
+          'its ephemeral node is gone';
     };
 
     subtest "a session that is $end amid a thousand requests" => sub {
@@ -153,8 +165,8 @@ subtest 'the answer is lost, and the session expires before there is another con
         $proxy->harm( heal => $_ ) for 0 .. 2;
         is eval { $zk->create("$base/lost-more"); 1 } // 0 + $@, ZSESSIONEXPIRED,
           'the next call hears of the expiry';
-        $setup->sync('/');
-        my @made = grep { /\Alost-$ephemeral-\d/ } $setup->get_children($base);
+        my @names = asked_of $setup, sub { $setup->get_children($base) };
+        my @made  = grep { /\Alost-$ephemeral-\d/ } @names;
         is scalar @made, 1 - $ephemeral, $ephemeral ? 'what it had made is gone' : 'it was done once';
     }
 };
@@ -196,12 +208,19 @@ my $zk = ZooKeeper->new(
     defined $number ? ( client_id => { client_id => $number, passwd => pack 'H*', $passwd } ) : (),
 );
 sub outcome { my ($code) = @_; return eval { $code->() } // 0 + $@ }
+
+# A moment without a server may cost a connection, and a call: it is made again, in a new session if need be.
+sub begin {
+    until ( eval { $zk->exists($path) || $zk->create( $path, ephemeral => 1, value => 'mine' ); 1 } ) {
+        $zk->reopen if $zk->is_unrecoverable;
+    }
+}
 PROGRAM
 
 subtest 'a program that is killed leaves its session to another one, at another server' => sub {
     my $path = "$base/killed";
-    my ( $pid, $output ) = child_program( $PROGRAM . <<'CODE', $server->hosts(0), 30_000, $path );
-$zk->create( $path, ephemeral => 1 );
+    my ( $pid, $output ) = child_program( $PROGRAM . <<'CODE', $server->hosts(0), 60_000, $path );
+begin();
 print $zk->client_id->{client_id}, ' ', unpack( 'H*', $zk->client_id->{passwd} ), "\n";
 sleep 100;
 CODE
@@ -209,15 +228,18 @@ CODE
     kill KILL => $pid;
     waitpid $pid, 0;
     my ( $next, $said ) =
-      child_program( $PROGRAM . <<'CODE', $server->hosts(1), 30_000, $path, $number, $passwd );
-$zk->sync('/');
-print $zk->client_id->{client_id}, ' ', $zk->exists($path)->{ephemeralOwner}, "\n";
+      child_program( $PROGRAM . <<'CODE', $server->hosts(1), 60_000, $path, $number, $passwd );
+my $stat;
+until ( eval { $zk->sync('/'); $stat = $zk->exists($path); 1 } ) { last if $zk->is_unrecoverable }
+print $zk->client_id->{client_id}, ' ', $stat->{ephemeralOwner}, "\n";
 $zk->close;
 CODE
     is deadline( 60, sub { <$said> } ), "$number $number\n", 'it has the session and its ephemeral node';
     waitpid $next, 0;
-    $setup->sync('/');
-    is $setup->exists($path), undef, 'until it closes it';
+    soon_ok {
+        !asked_of $setup,
+          sub { $setup->exists($path) }
+    } 30, 'until it closes it';    # which does not wait for a server that takes its time
 };
 
 subtest 'a program that stood still for longer than its session lasts is told before it goes on' => sub {
@@ -228,12 +250,14 @@ subtest 'a program that stood still for longer than its session lasts is told be
 $zk->reopen( expire_by_clock => 1 ) if $path =~ /1\z/;
 my @states;
 $zk->watcher( sub { push @states, $_[0]{state} } );
-$zk->create( $path, ephemeral => 1, value => 'mine' );
+begin();
 my ( $now, $then ) = (time) x 2;
 print "begun\n";
 ( $then, $now ) = ( $now, time ) while $now - $then < 2;    # until it was stopped
 print $zk->is_session_suspect || $zk->is_unrecoverable ? "in doubt\n" : "trusting\n";
-print join( ' ', map { outcome( sub { $zk->get($path) } ) } 1 .. 3 ), "\n";
+my @said;
+push @said, outcome( sub { $zk->get($path) } ) while @said < 3 || $said[-1] == -4;    # a server may take its time
+print "@said\n";
 1 while $zk->dispatcher->dispatch_event;
 print "@states\n";
 CODE
@@ -243,8 +267,12 @@ CODE
         $said{$path} = { pid => $pid, output => $output };
     }
     for my $path ( sort keys %said ) {
-        soon_ok { $setup->sync('/'); !$setup->exists($path) } 60, 'its session has expired';
-        $setup->create( $path, value => q(somebody else's) );
+        soon_ok {
+            !asked_of $setup,
+              sub { $setup->exists($path) }
+        } 60, 'its session has expired';
+        asked_of $setup,
+          sub { $setup->exists($path) || $setup->create( $path, value => q(somebody else's) ) };
     }
     for my $path ( sort keys %said ) {
         my ( $pid, $output ) = @{ $said{$path} }{qw(pid output)};
@@ -252,7 +280,7 @@ CODE
         chomp( my @said = deadline 60, sub { <$output> } );
         waitpid $pid, 0;
         is $said[0], 'in doubt', 'the first thing that it can ask says so';
-        like $said[1], qr/\A(?:-4 )?(?:-112 ?)+\z/, 'no call is answered as if nothing had happened';
+        like $said[1], qr/\A(?:-4 )*(?:-112 ?)+\z/, 'no call is answered as if nothing had happened';
         like $said[2], qr/ -112\z/,                 'the default watcher is told';
     }
 };
@@ -263,7 +291,7 @@ subtest 'a program that stood still finds answers in its socket, and trusts in i
         my $path = "$base/answered-$by_clock";
         my ( $pid, $output ) = child_program( $PROGRAM . <<'CODE', $proxy->hosts(0), 2_000, $path );
 $zk->reopen( expire_by_clock => 1 ) if $path =~ /1\z/;
-$zk->create( $path, ephemeral => 1, value => 'mine' );
+begin();
 my $stood_still;
 local $SIG{USR1} = sub { $stood_still = 1 };
 print "begun\n";
@@ -281,7 +309,10 @@ CODE
         wait_for { ( $proxy->bytes(0) )[0] > $sent } 60, 'a request whose answer is held';
         kill STOP => $pid;
         $proxy->harm( heal => 0 );
-        soon_ok { $setup->sync('/'); !$setup->exists($path) } 60, 'its session has expired';
+        soon_ok {
+            !asked_of $setup,
+              sub { $setup->exists($path) }
+        } 60, 'its session has expired';
         $proxy->harm( hang_up => 0, 0 );    # nobody tells it so
         kill $_ => $pid for qw(USR1 CONT);
         is deadline( 60, sub { <$output> } ), "in doubt\n", 'it does not';
