@@ -21,21 +21,21 @@ $setup->create($base);
 # Nobody listens there: for what needs no server.
 my @nobody = ( hosts => '127.0.0.1:1' );
 
-# What a server is asked for when a session begins: timeout, session id, password.
-my $greeter = FakeZK->new(
-    sub {
-        my ($connection) = @_;
-        my $request = $connection->frame // return;
-        my ( undef, undef, $timeout, $id, $password ) = unpack 'N q> N q> N/a*', $request;
-        $connection->note( $timeout, $id, unpack 'H*', $password );
-        $connection->frame;
-    }
-);
-
+# What a server is asked for when a session begins: timeout, session id, password. Each has a server of its own: one that
+# is slow may be asked again by a handle that has gone by then.
 sub greeting {
     my (@args) = @_;
-    my $zk     = ZooKeeper->new( hosts => $greeter->hosts, @args );
-    my $note   = wait_for { my ($first) = $greeter->notes; $first } 60, 'a greeting';
+    my $greeter = FakeZK->new(
+        sub {
+            my ($connection) = @_;
+            my $request = $connection->frame // return;
+            my ( undef, undef, $timeout, $id, $password ) = unpack 'N q> N q> N/a*', $request;
+            $connection->note( $timeout, $id, unpack 'H*', $password );
+            $connection->frame;
+        }
+    );
+    my $zk   = ZooKeeper->new( hosts => $greeter->hosts, @args );
+    my $note = wait_for { my ($first) = $greeter->notes; $first } 60, 'a greeting';
     return $note;
 }
 
