@@ -122,6 +122,10 @@ for my $name ( sort keys %end ) {
                 END_OF_CHILD; exit 0;
             }
             waitpid $pid, 0;
+
+            # The child does not wait for a server that takes more than a second.
+            my $end = time + 30;
+            1 while $zk->exists("$path-child") && time < $end;
             print join ' ', map { $zk->exists("$path-$_") ? 'there' : 'gone' } qw(was-there child parent);
         } =~ s/END_OF_CHILD/$end{$name}/r;
         my ( $output, $status ) = program( $code, $server->hosts, "$base/" . $name =~ tr/ /-/r );
