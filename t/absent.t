@@ -11,11 +11,17 @@ use ZooKeeper::Constants;
 
 my $acl = ZOO_OPEN_ACL_UNSAFE;
 
-# Every call must end by itself: by the session timeout, long before this.
+# Every call must end by itself: by the session timeout, long before this. (That is also the limit of a request here: when
+# both are over, for the process has stood still, its own is what a call dies of.)
 my $LIMIT = 60;
 
 subtest 'nobody listens' => sub {
-    my $zk    = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 600, dispatcher => 'Pipe' );
+    my $zk = ZooKeeper->new(
+        hosts           => '127.0.0.1:1',
+        timeout         => 600,
+        request_timeout => $LIMIT,
+        dispatcher      => 'Pipe'
+    );
     my @calls = (
         [ create       => '/x' ],
         [ get          => '/x' ],
@@ -46,7 +52,12 @@ subtest 'nobody listens' => sub {
 
 subtest 'a server that does not answer the handshake' => sub {
     my $silent = FakeZK->new( sub { $_[0]->frame; $_[0]->frame } );
-    my $zk     = ZooKeeper->new( hosts => $silent->hosts, timeout => 600, dispatcher => 'Pipe' );
+    my $zk     = ZooKeeper->new(
+        hosts           => $silent->hosts,
+        timeout         => 600,
+        request_timeout => $LIMIT,
+        dispatcher      => 'Pipe'
+    );
     ok !eval {
         deadline $LIMIT, sub { $zk->exists('/x') };
         1;
@@ -57,7 +68,12 @@ subtest 'a server that does not answer the handshake' => sub {
 
 subtest 'a server that falls silent' => sub {
     my $silent = FakeZK->new( sub { $_[0]->handshake(1_000); 1 while defined $_[0]->frame } );
-    my $zk     = ZooKeeper->new( hosts => $silent->hosts, timeout => 1_000, dispatcher => 'Pipe' );
+    my $zk     = ZooKeeper->new(
+        hosts           => $silent->hosts,
+        timeout         => 1_000,
+        request_timeout => $LIMIT,
+        dispatcher      => 'Pipe'
+    );
     deadline $LIMIT, sub { $zk->wait_connected($LIMIT) };
     ok !eval {
         deadline $LIMIT, sub { $zk->get('/x') };

@@ -314,7 +314,8 @@ subtest 'the connection is lost with most of the requests not yet sent' => sub {
 };
 
 subtest 'there never was a connection' => sub {
-    my $zk      = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 1_500, dispatcher => 'Pipe' );
+    my $zk =
+      ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 1_500, request_timeout => 60, dispatcher => 'Pipe' );
     my $answers = Answers->new->ask_all($zk);
     $answers->ask( $zk, add_auth => digest => 'u:p' ) for 1 .. 3;
     $answers->wait_for_all( $zk->dispatcher, 30 );
@@ -329,7 +330,7 @@ subtest 'there never was a connection' => sub {
 subtest 'the server does not even answer the handshake' => sub {
     my ($wait)  = gate();
     my $server  = FakeZK->new( sub { $wait->() } );
-    my $zk      = connect_to( $server, timeout => 1_500 );
+    my $zk      = connect_to( $server, timeout => 1_500, request_timeout => 60 );
     my $answers = Answers->new->ask_all($zk);
     $answers->wait_for_all( $zk->dispatcher, 30 );
     all_are( $answers, all_told( ZCONNECTIONLOSS, 0 ), 'all are told so after the session timeout' );

@@ -78,7 +78,12 @@ subtest q(a hosts that can't be used: ZBADARGUMENTS) => sub {
 };
 
 subtest 'not connected in time: ZCONNECTIONLOSS' => sub {
-    my $zk = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 400, dispatcher => 'Pipe' );
+    my $zk = ZooKeeper->new(
+        hosts           => '127.0.0.1:1',
+        timeout         => 400,
+        request_timeout => $LIMIT,
+        dispatcher      => 'Pipe'
+    );
     all_throw( $zk, ZCONNECTIONLOSS, 'nobody listens' );
     is_deeply [ $zk->get_watchers ], [], 'no watcher is kept';
 };

@@ -179,7 +179,7 @@ subtest 'when the commit itself failed (connection, session), it throws' => sub 
     my $line  = __LINE__ + 1;
     my $error = thrown { $late->commit };
     is_error( $error, ZINVALIDSTATE, 'Error committing transaction: invalid zhandle state', $line, 'closed' );
-    my $absent = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 300 );
+    my $absent = ZooKeeper->new( hosts => '127.0.0.1:1', timeout => 300, request_timeout => 60 );
     $error = thrown {
         deadline 60,
           sub { $absent->transaction->create('/x')->commit }

@@ -256,7 +256,12 @@ subtest 'a call that finds only a server that is no use ends in time' => sub {
         my ( $what, $value ) = @{ $USELESS{$name} };
         my $proxy = FaultProxy->new( $server->hosts );
         $proxy->harm( $what => 0, $value );
-        my $zk = ZooKeeper->new( hosts => $proxy->hosts, timeout => 1_500, dispatcher => 'Pipe' );
+        my $zk = ZooKeeper->new(
+            hosts           => $proxy->hosts,
+            timeout         => 1_500,
+            request_timeout => 60,
+            dispatcher      => 'Pipe'
+        );
         push @waiting, my $one = { name => $name, proxy => $proxy, zk => $zk, told => [] };
         $zk->exists( '/', cb => sub { push @{ $one->{told} }, $_[0] } );
     }

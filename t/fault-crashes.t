@@ -225,7 +225,7 @@ my @PROGRAMS = (
             } );
             my %end;
             for ( 1 .. 30 ) {
-                my $zk = ZooKeeper->new( hosts => $fake->hosts, timeout => 400, dispatcher => 'Pipe' );
+                my $zk = ZooKeeper->new( hosts => $fake->hosts, timeout => 400, request_timeout => 60, dispatcher => 'Pipe' );
                 $end{ ends( sub { $zk->set( '/x', 'v' x 100_000 ) } ) }++;
             }
             print join ' ', keys %end;

@@ -98,9 +98,10 @@ subtest 'a resolver that takes its time blocks nobody' => sub {
     my ( $slow, $stuck ) = ( at_length( 10, 4 ), 60 );
     $names->are( 'slow.test'  => '127.0.0.1', seconds => $slow );
     $names->are( 'stuck.test' => '127.0.0.1', seconds => $stuck );
-    my $start     = time;
-    my $zk        = ZooKeeper->new( @args, hosts => "slow.test:$port" );
-    my $stuck_one = ZooKeeper->new( @args, hosts => "stuck.test:$port", timeout => 1_000 );
+    my $start = time;
+    my $zk    = ZooKeeper->new( @args, hosts => "slow.test:$port" );
+    my $stuck_one =
+      ZooKeeper->new( @args, hosts => "stuck.test:$port", timeout => 1_000, request_timeout => 60 );
     my ( %answer, $longest, $calls );
     $zk->exists( $base, cb => sub { $answer{slow} = [@_] } );
     $stuck_one->exists( $base, cb => sub { $answer{stuck} = [@_] } );

@@ -241,7 +241,7 @@ sub failures {
     is $futures[2]->failure->code, ZTHROTTLEDOP, 'are refused';
     ok !$futures[0]->is_ready && !$futures[1]->is_ready, 'the others wait on';
 
-    my $lost = $stage->pending_handle( timeout => 100 );
+    my $lost = $stage->pending_handle( timeout => 100, request_timeout => 50 );
     my $late = $lost->set_f( '/x', 'v' );
     is deadline( 60, sub { $late->await } )->failure->code, ZCONNECTIONLOSS,
       'no connection within the session timeout';
