@@ -77,7 +77,7 @@ subtest 'all start together and end together' => sub {
     my $path      = "$top/together";
     my $gate      = gate();
     my @all       = map { waiting( $_, $LONG, $path, 3, undef, @BRIEF ) } 1 .. 2;
-    my ($watches) = $server->four_letter( 0, 'mntr' ) =~ /^zk_watch_count\s+(\d+)/m;
+    my ($watches) = $server->four_letter( 0, 'mntr', 30 ) =~ /^zk_watch_count\s+(\d+)/m;
     is $watches, 2, 'each waits for itself to be told';
     is_deeply [ map { $_->lines(qr/^begin/) } @all ], [], 'nobody starts before all are there';
     push @all, party( $LONG, $path, 3, undef, gated($gate) );

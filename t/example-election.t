@@ -68,7 +68,7 @@ subtest 'wrong usage is told' => sub {
 subtest 'one leads, and only the next is woken when it goes' => sub {
     my $path      = "$top/clean";
     my %is        = map { $_ => candidate( $LONG, $path, $_ ) } qw(anna bert cleo dora);
-    my ($watches) = $server->four_letter( 0, 'mntr' ) =~ /^zk_watch_count\s+(\d+)/m;
+    my ($watches) = $server->four_letter( 0, 'mntr', 30 ) =~ /^zk_watch_count\s+(\d+)/m;
     is $watches, 3, 'each of the others has one watch';
     my $term = 0;
     for my $name (qw(anna bert cleo)) {

@@ -87,7 +87,7 @@ subtest 'who comes first has it first, and nobody is woken for nothing' => sub {
       [ map { "waiting for $path/$_" } @nodes[ 0 .. 3 ] ], 'each waits for the one before it';
 
     # The holder looks after its own node.
-    my ($watches) = $server->four_letter( 0, 'mntr' ) =~ /^zk_watch_count\s+(\d+)/m;
+    my ($watches) = $server->four_letter( 0, 'mntr', 30 ) =~ /^zk_watch_count\s+(\d+)/m;
     is $watches, 5, 'and has but one watch';
 
     for my $n ( 0 .. 4 ) {

@@ -145,7 +145,7 @@ subtest 'what the node holds is no part of the page' => sub {
 subtest 'many pages, one watch' => sub {
     my @pages = map { open_page() } 1 .. 20;
     is_told( $_, { text => '' }, 'open' ) for @pages;
-    my ($watches) = $server->four_letter( 0, 'mntr' ) =~ /^zk_watch_count\s+(\d+)/m;
+    my ($watches) = $server->four_letter( 0, 'mntr', 30 ) =~ /^zk_watch_count\s+(\d+)/m;
     is $watches, 1, 'the server has one';
     $zk->set( $path, 'for all' );
     is_told( $_, { text => 'for all' }, 'told' ) for @pages;
@@ -187,7 +187,7 @@ subtest 'a session that expires' => sub {
 };
 
 subtest 'workers' => sub {
-    my $sessions = sub { ( $server->four_letter( 0, 'cons' ) // '' ) =~ /sid=(0x\w+)/g };
+    my $sessions = sub { ( $server->four_letter( 0, 'cons', 30 ) // '' ) =~ /sid=(0x\w+)/g };
     my %before   = map { $_ => 1 } $sessions->();
     my $dir      = File::Temp->newdir;
     my @options  = ( '-l', 'http://127.0.0.1', '-P', "$dir/pid", '-w', 2, '-c', 10 );
