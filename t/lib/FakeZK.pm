@@ -21,7 +21,7 @@ sub new {
     if ( !$pid ) {
         $write->autoflush;
         $SIG{PIPE} = 'IGNORE';
-        alarm at_length( 3_600, 300 );    # in case nobody is left to end it
+        alarm at_length( 3_600, 900 );    # in case nobody is left to end it; no test file takes so long
         my $number = 0;
         while ( my $peer = $socket->accept ) {
             setsockopt $peer, Socket::IPPROTO_TCP(), Socket::TCP_NODELAY(), 1;
