@@ -94,18 +94,20 @@ subtest 'all names are unknown for a while' => sub {
     is $zk->server, "$hosts[1]:$at", 'at that one';
 };
 
-subtest 'a resolver that takes its time blocks nobody' => sub {
-    my ( $slow, $stuck ) = ( at_length( 10, 4 ), 60 );
-    $names->are( 'slow.test'  => '127.0.0.1', seconds => $slow );
-    $names->are( 'stuck.test' => '127.0.0.1', seconds => $stuck );
-    my $start = time;
-    my $zk    = ZooKeeper->new( @args, hosts => "slow.test:$port" );
-    my $stuck_one =
-      ZooKeeper->new( @args, hosts => "stuck.test:$port", timeout => 1_000, request_timeout => 60 );
-    my ( %answer, $longest, $calls );
+# What happens while a name is looked up for so many seconds, and another one without end.
+sub meanwhile {
+    my ($slow) = @_;
+    my ( $name, $stuck ) = ( "slow-$slow.test", "stuck-$slow.test" );
+    $names->are( $name  => '127.0.0.1', seconds => $slow );
+    $names->are( $stuck => '127.0.0.1', seconds => 60 );
+    my $start     = time;
+    my $zk        = ZooKeeper->new( @args, hosts => "$name:$port" );
+    my $stuck_one = ZooKeeper->new( @args, hosts => "$stuck:$port", timeout => 1_000, request_timeout => 60 );
+    my ( %answer,  $child );
+    my ( $longest, $calls ) = ( 0, 0 );
     $zk->exists( $base, cb => sub { $answer{slow} = [@_] } );
     $stuck_one->exists( $base, cb => sub { $answer{stuck} = [@_] } );
-    my ( $last, $child ) = ( time, undef );
+    my $last = time;
 
     while ( time < $start + $slow - 0.5 ) {
         $setup->exists($base);
@@ -117,20 +119,42 @@ subtest 'a resolver that takes its time blocks nobody' => sub {
         }
         within => 30 if $calls == 3;
         my $now = time;
-        $longest = $now - $last if $now - $last > ( $longest // 0 );
+        $longest = $now - $last if $now - $last > $longest;
         $last    = $now;
     }
-    is $answer{slow}, undef, 'it has not been found yet';
-    cmp_ok $calls,   '>', 3,         "others go on ($calls rounds)";
-    cmp_ok $longest, '<', $slow - 1, 'none of them is held up' or diag "$longest s";
-    is $child, ZINVALIDSTATE, 'a child is forked meanwhile';
-    is 0 + ( $answer{stuck}[0] // 0 ), ZCONNECTIONLOSS,
-      'who has asked one that is never found is told in time';
+    my $early = $answer{slow};
     wait_for { $zk->wait(0.1); $answer{slow} } 60, 'the answer';
-    is $answer{slow}[0], undef, 'the slow one is found in the end';
-    cmp_ok time - $start, '>=', $slow - 0.1, 'when the resolver has said so';
-    deadline 20, sub { $stuck_one->close };
-    undef $stuck_one;
+    return {
+        early   => $early,
+        calls   => $calls,
+        longest => $longest,
+        child   => $child,
+        stuck   => $answer{stuck}[0],
+        slow    => $answer{slow}[0],
+        took    => time - $start,
+        zk      => $stuck_one,
+    };
+}
+
+subtest 'a resolver that takes its time blocks nobody' => sub {
+    my ( $slow, $was );
+
+    # Whatever stands still for that long, for another reason, holds them up as well: then once more.
+    for ( at_length( 10, 4 ), 12, 30 ) {
+        $slow = $_;
+        $was  = meanwhile($slow);
+        last if !$was->{early} && $was->{stuck} && $was->{calls} > 3 && $was->{longest} < $slow - 1;
+        note "once more, for more than $slow s";
+    }
+    is $was->{early}, undef, 'it has not been found yet';
+    cmp_ok $was->{calls},   '>', 3,         "others go on ($was->{calls} rounds)";
+    cmp_ok $was->{longest}, '<', $slow - 1, 'none of them is held up' or diag "$was->{longest} s";
+    is $was->{child},              ZINVALIDSTATE,   'a child is forked meanwhile';
+    is 0 + ( $was->{stuck} // 0 ), ZCONNECTIONLOSS, 'who has asked one that is never found is told in time';
+    is $was->{slow},               undef,           'the slow one is found in the end';
+    cmp_ok $was->{took}, '>=', $slow - 0.1, 'when the resolver has said so';
+    deadline 20, sub { $was->{zk}->close };
+    delete $was->{zk};
     pass 'close waits for no resolver';
 };
 
