@@ -7,7 +7,7 @@ use ZooKeeper::Constants;
 
 $| = 1;
 my ( $hosts, $group, $workers ) = @ARGV;
-my $zk = ZooKeeper->new( hosts => $hosts );
+my $zk = ZooKeeper->new( hosts => $hosts, timeout => 60_000 );
 $zk->create($group);
 $zk->create( "$group/parent", value => $$, ephemeral => 1 );
 
@@ -38,4 +38,8 @@ print 'before reopen: ', scalar $zk->get("$group/worker-1"), "\n";
 print 'sessions: ',      scalar keys %owners,                "\n";
 $zk->delete("$group/parent");
 waitpid $_, 0 for @pids;
+
+# Sessions end with their processes, which wait for a slow server no longer than a second.
+my $end = time + 30;
+1 while $zk->get_children($group) && time < $end;
 print "left: @{[ $zk->get_children($group) ]}\n";

@@ -11,7 +11,7 @@ my $done = AE::cv;
 my $zk;
 $zk = ZooKeeper->new(
     hosts          => $hosts,
-    timeout        => 2_000,
+    timeout        => 6_000,
     authentication => [ digest => 'me:secret' ],
     watcher        => sub {
         my ($event) = @_;
