@@ -120,15 +120,20 @@ subtest 'a timeout that is far from the one asked for' => sub {
         is $zk->session_timeout, $granted, 'it is the timeout of the session';
         is $zk->timeout,         10_000,   'the accessor says what was asked for';
         next if $granted < 100;
-        ok !$zk->is_session_suspect, 'nothing is suspect';
+
+# Who stands still for two seconds has reason to suspect, until the next answer, and may need a connection more.
+        soon_ok {
+            eval { $zk->exists('/x') } && !$zk->is_session_suspect
+        }
+        30, 'nothing is suspect';
         eval { $zk->sync('/drop') };
         ok wait_for {
             eval { $zk->exists('/x') }
         }
         30, 'a call on the next connection works, too';
         my @asked = grep { /\Asession/ } $fake->notes;
-        is_deeply [ map { /timeout ([0-9]+)/ } @asked ], [ 10_000, 10_000 ],
-          'which asks for what the program wants';
+        cmp_ok scalar @asked, '>=', 2, 'a session was asked for again';
+        is_deeply [ map { /timeout ([0-9]+)/ } @asked ], [ (10_000) x @asked ], 'with what the program wants';
     }
 };
 
