@@ -162,11 +162,13 @@ sub _ask {
     my $form   = $arg{form}   // $self->{forms}[ rand @{ $self->{forms} } ];
     my $number = ++$self->{count}{requests};
     $self->{pending}{$number} = $kind;
-    my $told = sub {
+    my $sessions = $handle->{sessions} // 0;
+    my $told     = sub {
         my ( $error, @result ) = @_;
         $self->{count}{answers}++;
-        delete $self->{pending}{$number}        or return $self->_problem("a $kind was answered twice");
-        $self->_check( $handle, $kind, $error ) or return;
+        delete $self->{pending}{$number} or return $self->_problem("a $kind was answered twice");
+        my $reopened = $sessions != ( $handle->{sessions} // 0 );
+        $self->_check( $handle, $kind, $error, $reopened ) or return;
         $arg{done}->( $error, @result ) if $arg{done};
         $self->_waits_within($handle)   if !$handle->{is_guest} && rand() < $WAITS_WITHIN;
     };
@@ -186,15 +188,17 @@ sub _ask {
 }
 
 # Whether a fault may end a request with this error. Handles that come may find a server that is behind the others, and
-# when they go what they have asked is told so.
+# when they go what they have asked is told so; as is what takes several steps, when the handle is reopened between two of
+# them.
 sub is_allowed {
-    my ( undef, $error, $handle ) = @_;
-    return 1 if $ALLOWED{ $error->code };
+    my ( undef, $error, $handle, $is_between_steps ) = @_;
+    return 1                  if $ALLOWED{ $error->code };
+    return $error == ZCLOSING if $is_between_steps;
     return $handle && $handle->{is_guest} && ( $error == ZNONODE || $error == ZCLOSING );
 }
 
 sub _check {
-    my ( $self, $handle, $kind, $error ) = @_;
+    my ( $self, $handle, $kind, $error, $reopened ) = @_;
     my $code =
       !defined $error ? ZOK : blessed $error && $error->isa('ZooKeeper::Error') ? $error->code : undef;
     if ( !defined $code ) {
@@ -205,7 +209,7 @@ sub _check {
     return 1                                  if $code == ZOK;
     $self->{codes}{'of them maybe applied'}++ if $error->maybe_applied;
     $self->_problem("a $kind: $error")
-      if !$self->is_allowed( $error, $handle );
+      if !$self->is_allowed( $error, $handle, $reopened && $kind eq 'ensure_path' );
     $self->_problem("a $kind may have been applied") if $error->maybe_applied && !$WRITES{$kind};
     return 1;
 }
