@@ -141,10 +141,16 @@ sub blocking {
 }
 
 # One session in which all is well says how long the stream is.
-my $fake = spoiling_server();
-is_deeply [ session( $fake, 1e9, 0 ) ], [], 'without a wrong byte';
-my @notes;
-wait_for { push @notes, $fake->notes; @notes == 2 } 30, 'the end of both connections';
+# (A server that stands still is given up amid the handshake, and asked again: such a one says nothing.)
+my ( @wrong, @notes );
+for ( 1 .. 5 ) {
+    my $fake = spoiling_server();
+    @wrong = session( $fake, 1e9, 0 );
+    @notes = ();
+    wait_for { push @notes, $fake->notes; @notes >= 2 } 30, 'the end of both connections';
+    last if @notes == 2 && $notes[0] > $HANDSHAKE + 4;
+}
+is_deeply \@wrong, [], 'without a wrong byte';
 @connection = @notes;
 my ( $first, $both ) = @connection;
 cmp_ok $first, '>', 1_000,               'it has so many bytes';
