@@ -15,6 +15,9 @@ my $TIMEOUT_MS = 10_000;
 # Seconds between two looks at a condition that nothing announces.
 my $POLL_EVERY = 0.02;
 
+# Seconds that a server may take to answer, and to let go of a connection: on a busy machine it may stand still for a while.
+my $PATIENCE = 15;
+
 my $chroots = 0;
 
 sub lose_connection {
@@ -34,7 +37,7 @@ sub lose_connection {
 
 # It also forgets when a client comes back faster than it deals with this: there are two connections then, and
 # the older one stays. A client in this process can lose it all the same.
-    my $deadline = Time::HiRes::time() + 5;
+    my $deadline = Time::HiRes::time() + $PATIENCE;
     while ( my @left = _common( \@ports, [ _client_ports( $server, $id, $at ) ] ) ) {
         ZooKeeper::Test::Server::Wire::cut( $_, $server->port($at) ) for @left;
         croak "server $at does not let go of the connection" if Time::HiRes::time() > $deadline;
@@ -46,7 +49,7 @@ sub lose_connection {
 sub expire_session {
     my ( $server, $zk, $seconds ) = @_;
     my $id       = _client_id($zk);
-    my $deadline = Time::HiRes::time() + ( $seconds // 15 );
+    my $deadline = Time::HiRes::time() + ( $seconds // $PATIENCE );
 
     # The client may come back before its session is closed, and take the
     # connection over from the one used here: only the server's word counts.
@@ -90,7 +93,7 @@ sub _client_ports {
     my ( $server, $id, $i ) = @_;
     my $sid = sprintf 'sid=0x%x', $id->{client_id};
     return map { /\b$sid,/ && m{/[\d.]+:(\d+)\[} ? $1 : () } split /\n/,
-      $server->four_letter( $i, 'cons' ) // '';
+      $server->four_letter( $i, 'cons', $PATIENCE ) // '';
 }
 
 sub _common {
