@@ -80,18 +80,8 @@ sub changes_to {
 
 my $role   = 'participant';
 my %three  = map { $_ => $role } 0 .. 2;
-my $leader = leader();
+my $leader = leader_of($servers);
 my ($away) = grep { $_ != $leader } 0 .. 2;    # who leads stays, so that there are few elections
-
-# One that stands still does not say that it leads.
-sub leader {
-    my @leader;
-    wait_for {
-        @leader = grep { defined } $servers->leader
-    }
-    60, 'a leader';
-    return $leader[0];
-}
 
 sub all_but {
     my ($i) = @_;
@@ -337,7 +327,7 @@ for my $case ( [ 'a follower, which then ends', 3 ], ['the leader'] ) {
     my ( $name, $i ) = @$case;
     subtest "the client of a server that leaves: $name" => sub {
         my $leads = !defined $i;
-        $i = leader() if $leads;
+        $i = leader_of($servers) if $leads;
         my $zk   = connected_to($i);
         my $node = "$base/leaves-$i";
         my ( @seen, @session );

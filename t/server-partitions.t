@@ -17,18 +17,8 @@ my $path    = fresh_path('apart');
 $faults->settle;
 $zk->create($path);
 
-# One that stands still does not say that it leads.
-sub the_leader {
-    my @leader;
-    wait_for {
-        @leader = grep { defined } $server->leader
-    }
-    60, 'a leader';
-    return $leader[0];
-}
-
 subtest 'a leader that is cut off' => sub {
-    my $old    = the_leader();
+    my $old    = leader_of($server);
     my @others = grep { $_ != $old } 0 .. 2;
     $between->cut( [$old], \@others );
     soon_ok {
@@ -64,7 +54,7 @@ subtest 'all are cut off from all' => sub {
 
 subtest 'a leader that the others do not hear' => sub {
     plan skip_all => 'only at length (script/chaos --tests)' if !at_length( 1, 0 );
-    my $old    = the_leader();
+    my $old    = leader_of($server);
     my @others = grep { $_ != $old } 0 .. 2;
     $between->cut( [$old], \@others, one_way => 1 );
     soon_ok {

@@ -9,16 +9,11 @@ use ZooKeeper::Constants;
 
 # What is read comes from one server, which may lag behind the others. These handles stay where they are put.
 my $servers = test_server( servers => 3, tick_time => 2_000 );
-my @leader;
-wait_for {
-    @leader = grep { defined } $servers->leader
-}
-60, 'a leader';
-my ($leader) = @leader;
-my ($slow)   = grep { $_ != $leader } 0 .. 2;
-my $writer   = ZooKeeper->new( hosts => $servers->hosts($leader), timeout => 30_000, dispatcher => 'Pipe' );
-my $reader   = ZooKeeper->new( hosts => $servers->hosts($slow),   timeout => 30_000, dispatcher => 'Pipe' );
-my $node     = fresh_path('sync');
+my $leader  = leader_of($servers);
+my ($slow)  = grep { $_ != $leader } 0 .. 2;
+my $writer  = ZooKeeper->new( hosts => $servers->hosts($leader), timeout => 30_000, dispatcher => 'Pipe' );
+my $reader  = ZooKeeper->new( hosts => $servers->hosts($slow),   timeout => 30_000, dispatcher => 'Pipe' );
+my $node    = fresh_path('sync');
 $writer->create( $node, value => 0, parents => 1 );
 
 my $ROUNDS = 200;

@@ -23,12 +23,8 @@ sub operations {
     $base  = fresh_path('operations');
 
     # Not at the leader, which answers a sync before it has applied itself what others have seen already.
-    my @leader;
-    wait_for {
-        @leader = grep { defined } $server->leader
-    }
-    60, 'a leader';
-    ($follower) = grep { $server->count == 1 || $_ != $leader[0] } 0 .. $server->count - 1;
+    my $leader = leader_of($server);
+    ($follower) = grep { $server->count == 1 || $_ != $leader } 0 .. $server->count - 1;
     $zk = handle( hosts => $server->hosts($follower) );
     $zk->create($base);
     subtest 'create2'                 => \&create2;

@@ -7,7 +7,7 @@ use Test::More  ();
 use Time::HiRes ();
 use ZooKeeper::Test::Server;
 
-our @EXPORT = qw(test_hosts test_server fresh_path wait_for soon_ok deadline at_length);
+our @EXPORT = qw(test_hosts test_server leader_of fresh_path wait_for soon_ok deadline at_length);
 
 # Seconds between two looks of wait_for.
 my $LOOK_EVERY = 0.01;
@@ -53,6 +53,20 @@ sub wait_for (&;$$) {
         Time::HiRes::sleep($LOOK_EVERY);
     }
     die 'waited ' . $seconds . ' s in vain for ' . ( $what // 'a condition' ) . "\n";
+}
+
+# The number of the server of an ensemble that leads. One that stands still does not say so.
+sub leader_of {
+    my ($server) = @_;
+    my @leader;
+    &wait_for(
+        sub {
+            @leader = grep { defined } $server->leader;
+        },
+        60,
+        'a leader'
+    );
+    return $leader[0];
 }
 
 # soon_ok { CONDITION } SECONDS, NAME: a test that passes once the condition is true.
