@@ -145,8 +145,8 @@ pub const MUTANTS: &[Mutant] = &[
         "a_kept_lead_is_looked_at_too_early_and_not_again",
         "events_when_nobody_waits",
         "core",
-        "Lead::Kept { since } if now < since + KEEP => return self.plan(),",
-        "Lead::Kept { since } if now < since + KEEP => return,",
+        "                self.go_on_probing(now);\n                return self.plan();\n",
+        "                self.go_on_probing(now);\n                return;\n",
     ),
     mutant(
         "a_lead_stays_kept_when_something_is_posted",
