@@ -2,33 +2,15 @@
 use strict;
 use warnings;
 
-use File::Temp qw(tempdir);
 use Test::More;
+use lib 'xt/lib';
+use SmallTests qw(said_by test_dir test_file);
 
-my $dir = tempdir( CLEANUP => 1 );
+sub repeat { return said_by( 'script/repeat', @_ ) }
 
-sub file {
-    my ( $name, $code ) = @_;
-    open my $out, '>', "$dir/$name" or die "$name: $!";
-    print {$out} "use Test::More;\n$code\ndone_testing;\n";
-    close $out;
-    return "$dir/$name";
-}
-
-sub repeat {
-    my (@args) = @_;
-    my $pid    = open my $pipe, '-|' // die "fork: $!";
-    if ( !$pid ) {
-        open STDERR, '>&', \*STDOUT or die "standard error: $!";
-        exec $^X, 'script/repeat', @args or die "exec: $!";
-    }
-    my @lines = <$pipe>;
-    close $pipe;
-    return ( $? >> 8, @lines );
-}
-
-my $good  = file( 'good.t', 'pass;' );
-my $third = file( 'third.t',
+my $dir   = test_dir();
+my $good  = test_file( 'good.t', 'pass;' );
+my $third = test_file( 'third.t',
     "open my \$log, '>>', '$dir/log'; syswrite \$log, 'x'; isnt -s \$log, 3, 'the third time';" );
 
 my ( $status, @lines ) = repeat( 4, $good, $third );
@@ -46,7 +28,7 @@ is scalar( grep { m{\A[0-9]+/25 } } @lines ), 25, '25 runs if nothing else is sa
 
 {
     local $ENV{ZOOKEEPER_TEST_LIMIT} = 1;
-    ( $status, @lines ) = repeat( 1, file( 'hangs.t', 'sleep 60; pass;' ) );
+    ( $status, @lines ) = repeat( 1, test_file( 'hangs.t', 'sleep 60; pass;' ) );
     is $status, 1, 'one that hangs is ended, and has failed';
 }
 is + ( repeat() )[0],                 2, 'no file';
